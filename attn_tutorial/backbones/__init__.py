@@ -1,0 +1,7 @@
+"""Backbones with a slot for an attention block in every residual unit."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"resnet": ["ResNet", "resnet"], "whitening": ["whiten_stem_"]}
+)

@@ -1,0 +1,160 @@
+"""The CIFAR ResNet of basic units, with a slot for an attention block in each unit."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attn_tutorial.blocks.base import AttentionBlock, Features
+from attn_tutorial.blocks.options import check_choice
+from attn_tutorial.blocks.registry import build_block
+
+Position = Literal["standard", "pre", "post", "identity"]
+Stem = Literal["conv3", "whiten4"]
+STAGES = (1, 2, 3)
+
+Images = Float[Tensor, "batch 3 height width"]
+Logits = Float[Tensor, "batch classes"]
+
+
+class BasicUnit(nn.Module):
+    """Two 3×3 convolutions and a shortcut, with a slot: (B, C, H, W) -> (B, C', ⌈H/stride⌉, ⌈W/stride⌉).
+
+    Where the slot acts (Hu et al. 2018, figure 5): "standard", on the branch before the addition; "pre", on
+    the branch before its first convolution; "post", after the addition and its ReLU; "identity", on the
+    shortcut, behind its projection if it has one.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, position: Position) -> None:
+        super().__init__()
+        self.position = position
+        self.slot_channels = in_channels if position == "pre" else out_channels
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+        self.slot: nn.Module = nn.Identity()
+
+    def forward(self, x: Features) -> Features:
+        """The unit's output."""
+        branch = self.slot(x) if self.position == "pre" else x
+        branch = F.relu(self.norm1(self.conv1(branch)), inplace=True)
+        branch = self.norm2(self.conv2(branch))
+        shortcut = self.shortcut(x)
+        if self.position == "standard":
+            branch = self.slot(branch)
+        elif self.position == "identity":
+            shortcut = self.slot(shortcut)
+        out = F.relu(branch + shortcut, inplace=True)
+        return self.slot(out) if self.position == "post" else out
+
+
+class ResNet(nn.Module):
+    """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. Made by `resnet`."""
+
+    def __init__(self, units: int, width: int, stem: Stem, position: Position, num_classes: int) -> None:
+        super().__init__()
+        if stem == "whiten4":
+            conv = nn.Conv2d(3, width, 4, stride=2, padding=1, bias=False)
+            conv.weight.requires_grad_(False)
+        else:
+            conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stage1 = _stage(units, width, width, 1, position)
+        self.stage2 = _stage(units, width, 2 * width, 2, position)
+        self.stage3 = _stage(units, 2 * width, 4 * width, 2, position)
+        self.head = nn.Linear(4 * width, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def slots(self) -> dict[str, AttentionBlock]:
+        """The attention blocks in order, by module name ("stage1.0.slot" is that of stage 1's first unit)."""
+        return {
+            name: module
+            for name, module in self.named_modules()
+            if name.endswith(".slot") and isinstance(module, AttentionBlock)
+        }
+
+    def forward(self, x: Images) -> Logits:
+        """The logits of images that the caller has normalised."""
+        x = self.stage3(self.stage2(self.stage1(self.stem(x))))  # B, 4·width, h, w
+        return self.head(x.mean((2, 3)))
+
+
+def resnet(
+    depth: int,
+    width: int,
+    stem: Stem = "conv3",
+    block: str | None = None,
+    stages: tuple[int, ...] | None = None,
+    position: Position = "standard",
+    block_options: Mapping[str, Any] | None = None,
+    num_classes: int = 10,
+) -> ResNet:
+    """A CIFAR ResNet, with an attention block in the slots of the given stages.
+
+    Stages are `width`, 2·`width` and 4·`width` wide; the second and the third halve height and width. A unit
+    that changes the shape has a 1×1 projection on its shortcut (option B of the paper). `resnet(20, 16)` is
+    ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone here: 309,322
+    parameters, of which the stem's 1,536 are frozen.
+
+    For one seed the backbone's weights are the same whatever the block, and so is the state in which
+    PyTorch's generator is left: the blocks draw theirs last, from a fork of it.
+
+    Raises `ValueError` if an argument is not allowed; the message says what is.
+
+    Source: He, Zhang, Ren, Sun, Deep Residual Learning, 2016, section 4.2 (arXiv 1512.03385); positions: Hu
+    et al., Squeeze-and-Excitation Networks, 2018, figure 5 (arXiv 1709.01507).
+
+    Args:
+        depth: 6n + 2, for n units a stage
+        width: channels of the first stage
+        stem: "conv3", a 3×3 convolution; "whiten4", a frozen 4×4 convolution of stride 2, for
+            `whiten_stem_` to fill
+        block: the block's name in `BLOCKS`, or None for the plain network
+        stages: the stages, counted from 1, whose units get the block; None for all
+        position: where in a unit the block sits, see `BasicUnit`
+        block_options: the block's options
+        num_classes: width of the output
+
+    """
+    units, rest = divmod(depth - 2, 6)
+    if units < 1 or rest:
+        nearest = 6 * max(units, 1) + 2
+        raise ValueError(f"depth {depth} is not 6n + 2 for a whole n of at least 1. Try {nearest}.")
+    check_choice("stem", stem, get_args(Stem))
+    check_choice("position", position, get_args(Position))
+    stages = STAGES if stages is None else stages
+    for number in stages:
+        check_choice("stage", number, STAGES)
+    if not stages:
+        raise ValueError("stages is empty. Give stages from 1 to 3, or None for all of them.")
+    if block is None and block_options:
+        raise ValueError(f"block_options {dict(block_options)} are given without a block to apply them to.")
+    model = ResNet(units, width, stem, position, num_classes)
+    if block is not None:
+        with torch.random.fork_rng(devices=[]):
+            for number in stages:
+                _fill_slots(model.get_submodule(f"stage{number}"), block, dict(block_options or {}))
+    return model
+
+
+def _fill_slots(stage: nn.Module, block: str, options: dict[str, Any]) -> None:
+    for unit in stage.children():
+        if isinstance(unit, BasicUnit):
+            unit.slot = build_block(block, unit.slot_channels, **options)
+
+
+def _stage(units: int, in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Sequential:
+    first = BasicUnit(in_channels, out_channels, stride, position)
+    rest = (BasicUnit(out_channels, out_channels, 1, position) for _ in range(units - 1))
+    return nn.Sequential(first, *rest)

@@ -1,0 +1,16 @@
+"""Attention blocks: modules (B, C, H, W) -> (B, C, H, W) in plain `torch.nn`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["AttentionBlock"],
+        "cbam": ["CBAM", "ChannelAttention", "SpatialAttention"],
+        "controls": ["StaticGate"],
+        "non_local": ["NonLocal"],
+        "options": ["BLOCK_NAMES", "BLOCK_OPTIONS", "check_block", "check_choice"],
+        "registry": ["BLOCKS", "build_block"],
+        "squeeze_excite": ["SE"],
+    },
+)

@@ -1,0 +1,75 @@
+"""What all attention blocks share: the interface, the gate and the bottleneck."""
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attn_tutorial.blocks.options import AtStart, check_block
+
+Features = Float[Tensor, "batch channel height width"]
+Maps = dict[str, Tensor]
+"""Attention maps by kind: channel (B,C,1,1), spatial (B,1,H,W), full (B,C,H,W), pairwise (B,N,M)."""
+
+
+class AttentionBlock(nn.Module):
+    """A module (B, C, H, W) -> (B, C, H, W) that can show, and be given, its attention maps.
+
+    `forward(x)` equals `apply_attention(x, attention(x))`. A block whose maps are gates need only define
+    `attention`.
+
+    Args:
+        channels: C, the channels of the input and of the output
+        options: the block's options; a `ValueError` says which are not allowed
+
+    """
+
+    name: ClassVar[str]
+    """The block's key in `BLOCKS`."""
+
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__()
+        self.channels = channels
+        self.options = check_block(self.name, options)
+
+    def attention(self, x: Features) -> Maps:
+        """The attention maps that the block computes from `x`, by kind."""
+        raise NotImplementedError
+
+    def apply_attention(self, x: Features, maps: Maps) -> Features:
+        """The block's output for `x` under the given maps: the product of `x` and every gate."""
+        for gate in maps.values():
+            x = x * gate
+        return x
+
+    def forward(self, x: Features) -> Features:
+        """The block's output, of the shape and the memory format of `x`."""
+        return self.apply_attention(x, self.attention(x))
+
+    def extra_repr(self) -> str:
+        """Channels and options, as `print(model)` shows them."""
+        return ", ".join([str(self.channels), *(f"{key}={value!r}" for key, value in self.options.items())])
+
+
+def sigmoid_gate(logits: Tensor, at_start: AtStart) -> Tensor:
+    """σ(logits) for "half", 2σ(logits) for "identity": 1/2 and exactly 1 where the logits are zero."""
+    return 2 * torch.sigmoid(logits) if at_start == "identity" else torch.sigmoid(logits)
+
+
+def bottleneck(channels: int, reduction: int, bias: bool, at_start: AtStart) -> nn.Sequential:
+    """The perceptron W₂ relu(W₁ z) of SE and CBAM: (B, C) -> (B, C), with ⌊C / reduction⌋ hidden units.
+
+    Raises `ValueError` if there would be none: the gate would then ignore its input, and PyTorch only warns.
+    """
+    hidden = channels // reduction
+    if hidden == 0:
+        raise ValueError(
+            f"{channels} channels with reduction {reduction} leave a hidden layer of width 0. "
+            f"Give a reduction from 1 to {channels}."
+        )
+    last = nn.Linear(hidden, channels, bias=bias)
+    if at_start == "identity":
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+    return nn.Sequential(nn.Linear(channels, hidden, bias=bias), nn.ReLU(), last)

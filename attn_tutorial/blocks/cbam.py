@@ -1,0 +1,168 @@
+"""CBAM and its halves: which channels matter, and which places."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.options import AtStart, Kernel, Order, Pools
+
+
+class ChannelAttention(AttentionBlock):
+    """CBAM's channel half: gate = σ(mlp(mean of a channel) + mlp(maximum of a channel)), out = gate · x.
+
+    Parameters: 2C²/r, and C + C/r with bias. Raises `ValueError` if C < r.
+
+    Source: Woo, Park, Lee, Kweon, CBAM, 2018, section 3.1, equation 2 (arXiv 1807.06521).
+
+    Args:
+        channels: C
+        reduction: r; the perceptron's hidden layer has ⌊C / r⌋ units
+        pools: which of the two summaries of a channel to use
+        bias: whether the perceptron has biases
+        at_start: "half", the paper's σ, near 1/2 before training; "identity", 2σ with the last layer at
+            zero, exactly 1
+
+    """
+
+    name = "channel"
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        pools: Pools = "both",
+        bias: bool = False,
+        at_start: AtStart = "half",
+    ) -> None:
+        super().__init__(channels, reduction=reduction, pools=pools, bias=bias, at_start=at_start)
+        self.pools = pools
+        self.at_start: AtStart = at_start
+        self.mlp = bottleneck(channels, reduction, bias, at_start)
+
+    def attention(self, x: Features) -> Maps:
+        """`channel`: one gate a channel, (B, C, 1, 1)."""
+        summaries = []  # each B, C
+        if self.pools != "max":
+            summaries.append(x.mean((2, 3)))
+        if self.pools != "avg":
+            summaries.append(F.adaptive_max_pool2d(x, 1).flatten(1))
+        logits = torch.stack([self.mlp(z) for z in summaries]).sum(0)  # B, C
+        return {"channel": sigmoid_gate(logits, self.at_start)[:, :, None, None]}
+
+
+class SpatialAttention(AttentionBlock):
+    """CBAM's spatial half: gate = σ(norm(conv([mean over channels; maximum over channels]))), out = gate · x.
+
+    Parameters: 2k² (k² with one summary), and 2 with norm. With norm, training needs more than one place in
+    the batch.
+
+    Source: Woo, Park, Lee, Kweon, CBAM, 2018, section 3.1, equation 3 (arXiv 1807.06521). The summaries stand
+    in the equation's order, mean first; the authors' code has the maximum first.
+
+    Args:
+        channels: C; nothing depends on it
+        pools: which of the two summaries of a place to use
+        kernel: k, the side of the convolution
+        norm: batch normalisation of the map, as the authors' code has it; the equation has none
+        at_start: "half", the paper's σ, near 1/2 before training; "identity", 2σ with the last layer at
+            zero, exactly 1
+
+    """
+
+    name = "spatial"
+
+    def __init__(
+        self,
+        channels: int,
+        pools: Pools = "both",
+        kernel: Kernel = 7,
+        norm: bool = True,
+        at_start: AtStart = "half",
+    ) -> None:
+        super().__init__(channels, pools=pools, kernel=kernel, norm=norm, at_start=at_start)
+        self.pools = pools
+        self.at_start: AtStart = at_start
+        self.conv = nn.Conv2d(2 if pools == "both" else 1, 1, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
+        if at_start == "identity":
+            nn.init.zeros_(self.norm.weight if isinstance(self.norm, nn.BatchNorm2d) else self.conv.weight)
+
+    def attention(self, x: Features) -> Maps:
+        """`spatial`: one gate a place, (B, 1, H, W)."""
+        summaries = []  # each B, 1, H, W
+        if self.pools != "max":
+            summaries.append(x.mean(1, keepdim=True))
+        if self.pools != "avg":
+            summaries.append(x.amax(1, keepdim=True))
+        logits = self.norm(self.conv(torch.cat(summaries, 1)))  # B, 1, H, W
+        return {"spatial": sigmoid_gate(logits, self.at_start)}
+
+
+class CBAM(AttentionBlock):
+    """Convolutional Block Attention Module: a channel gate and a spatial gate.
+
+    "channel-spatial": y = channel(x), out = spatial(y). "spatial-channel": the reverse. "parallel": both
+    gates read x and both multiply it (section 4.1 compares the three without saying how the parallel one
+    joins).
+
+    Parameters: those of the halves. Raises `ValueError` if C < reduction.
+
+    Source: Woo, Park, Lee, Kweon, CBAM, 2018, section 3, equation 1 (arXiv 1807.06521).
+
+    Args:
+        channels: C
+        order: how the halves are arranged
+        reduction, channel_pools, bias: reduction, pools and bias of `ChannelAttention`
+        spatial_pools, kernel, norm: pools, kernel and norm of `SpatialAttention`
+        at_start: of both halves
+
+    """
+
+    name = "cbam"
+
+    def __init__(
+        self,
+        channels: int,
+        order: Order = "channel-spatial",
+        reduction: int = 16,
+        channel_pools: Pools = "both",
+        bias: bool = False,
+        spatial_pools: Pools = "both",
+        kernel: Kernel = 7,
+        norm: bool = True,
+        at_start: AtStart = "half",
+    ) -> None:
+        super().__init__(
+            channels,
+            order=order,
+            reduction=reduction,
+            channel_pools=channel_pools,
+            bias=bias,
+            spatial_pools=spatial_pools,
+            kernel=kernel,
+            norm=norm,
+            at_start=at_start,
+        )
+        self.order = order
+        self.channel = ChannelAttention(channels, reduction, channel_pools, bias, at_start)
+        self.spatial = SpatialAttention(channels, spatial_pools, kernel, norm, at_start)
+
+    def attention(self, x: Features) -> Maps:
+        """`channel` (B, C, 1, 1) and `spatial` (B, 1, H, W), the second in sequence read behind the first."""
+        if self.order == "parallel":
+            return self.channel.attention(x) | self.spatial.attention(x)
+        first, second = self._in_order()
+        maps = first.attention(x)
+        return maps | second.attention(first.apply_attention(x, maps))
+
+    def forward(self, x: Features) -> Features:
+        """The gated features, in sequence with one product less than `apply_attention(x, attention(x))`."""
+        if self.order == "parallel":
+            return super().forward(x)
+        first, second = self._in_order()
+        return second(first(x))
+
+    def _in_order(self) -> tuple[AttentionBlock, AttentionBlock]:
+        halves = (self.channel, self.spatial)
+        return halves if self.order == "channel-spatial" else halves[::-1]

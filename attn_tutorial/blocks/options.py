@@ -1,0 +1,128 @@
+"""The options of every block as validated models, free of torch so that specs and commands start fast."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+
+AtStart = Literal["half", "identity"]
+Gate = Literal["sigmoid", "tanh", "relu"]
+Kernel = Literal[3, 7]
+Order = Literal["channel-spatial", "spatial-channel", "parallel"]
+Pairwise = Literal["embedded", "gaussian", "dot"]
+Pools = Literal["avg", "max", "both"]
+Scale = Literal["inner", "channels", "none"]
+Squeeze = Literal["avg", "max"]
+
+
+class BlockOptions(BaseModel):
+    """Options of one block: unknown names and values of another type are errors."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class SEOptions(BlockOptions):
+    """Options of `se`."""
+
+    reduction: PositiveInt = 16
+    squeeze: Squeeze = "avg"
+    gate: Gate = "sigmoid"
+    bias: bool = True
+    at_start: AtStart = "half"
+
+    @model_validator(mode="after")
+    def _identity_needs_a_sigmoid(self) -> Self:
+        if self.at_start == "identity" and self.gate != "sigmoid":
+            raise ValueError(f"at_start='identity' needs gate='sigmoid', but gate is {self.gate!r}")
+        return self
+
+
+class ChannelOptions(BlockOptions):
+    """Options of `channel`."""
+
+    reduction: PositiveInt = 16
+    pools: Pools = "both"
+    bias: bool = False
+    at_start: AtStart = "half"
+
+
+class SpatialOptions(BlockOptions):
+    """Options of `spatial`."""
+
+    pools: Pools = "both"
+    kernel: Kernel = 7
+    norm: bool = True
+    at_start: AtStart = "half"
+
+
+class CBAMOptions(BlockOptions):
+    """Options of `cbam`: the order of its halves, and theirs."""
+
+    order: Order = "channel-spatial"
+    reduction: PositiveInt = 16
+    channel_pools: Pools = "both"
+    bias: bool = False
+    spatial_pools: Pools = "both"
+    kernel: Kernel = 7
+    norm: bool = True
+    at_start: AtStart = "half"
+
+
+class NonLocalOptions(BlockOptions):
+    """Options of `non_local`."""
+
+    pairwise: Pairwise = "embedded"
+    inner: PositiveInt | None = None
+    scale: Scale = "inner"
+    zero_init: bool = True
+
+
+class StaticGateOptions(BlockOptions):
+    """Options of `static_gate`."""
+
+    at_start: AtStart = "half"
+
+
+BLOCK_OPTIONS: dict[str, type[BlockOptions]] = {
+    "se": SEOptions,
+    "channel": ChannelOptions,
+    "spatial": SpatialOptions,
+    "cbam": CBAMOptions,
+    "non_local": NonLocalOptions,
+    "static_gate": StaticGateOptions,
+}
+BLOCK_NAMES = tuple(BLOCK_OPTIONS)
+
+
+def check_choice(what: str, given: object, allowed: Iterable[object]) -> None:
+    """Raise `ValueError`, naming the nearest match, unless `given` is one of `allowed`."""
+    choices = list(allowed)
+    if given in choices:
+        return
+    near = get_close_matches(str(given), [str(choice) for choice in choices], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{what} {given!r} is unknown.{hint} Allowed: {', '.join(map(str, choices))}.")
+
+
+def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of block `name`, with its defaults filled in.
+
+    Raises `ValueError` if the block or an option is unknown (the message names the nearest match), or if a
+    value is not allowed.
+    """
+    check_choice("block", name, BLOCK_NAMES)
+    model = BLOCK_OPTIONS[name]
+    for option in options:
+        check_choice(f"option of block {name!r}:", option, model.model_fields)
+    try:
+        return model(**options).model_dump()
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        raise ValueError(f"block {name!r}: {'; '.join(problems)}.") from None
+
+
+def _describe(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    return f"{problem['loc'][0]}={problem['input']!r} is not allowed: {problem['msg']}"

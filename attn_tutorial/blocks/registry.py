@@ -1,0 +1,24 @@
+"""Blocks by name."""
+
+from typing import Any
+
+from attn_tutorial.blocks.base import AttentionBlock
+from attn_tutorial.blocks.cbam import CBAM, ChannelAttention, SpatialAttention
+from attn_tutorial.blocks.controls import StaticGate
+from attn_tutorial.blocks.non_local import NonLocal
+from attn_tutorial.blocks.options import check_block
+from attn_tutorial.blocks.squeeze_excite import SE
+
+BLOCKS: dict[str, type[AttentionBlock]] = {
+    block.name: block for block in (SE, ChannelAttention, SpatialAttention, CBAM, NonLocal, StaticGate)
+}
+
+
+def build_block(name: str, channels: int, **options: Any) -> AttentionBlock:
+    """The block `name` for features of `channels` channels: a module (B, C, H, W) -> (B, C, H, W).
+
+    Raises `ValueError` if the block or an option is unknown, a value is not allowed, or the channels do not
+    suit the options.
+    """
+    complete = check_block(name, options)
+    return BLOCKS[name](channels, **complete)

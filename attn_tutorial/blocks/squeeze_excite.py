@@ -1,0 +1,54 @@
+"""Squeeze-and-Excitation: which channels matter, judged from their means."""
+
+import torch
+from torch.nn import functional as F
+
+from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.options import AtStart, Gate, Squeeze
+
+
+class SE(AttentionBlock):
+    """Squeeze-and-Excitation: s = σ(W₂ relu(W₁ z)), out = s · x, where z is the mean of each channel.
+
+    Parameters: 2C²/r, and C + C/r with bias. Raises `ValueError` if C < r.
+
+    Source: Hu, Shen, Albanie, Sun, Wu, Squeeze-and-Excitation Networks, 2018, equations 2–4; squeeze and gate
+    are ablated in section 6 (arXiv 1709.01507).
+
+    Args:
+        channels: C
+        reduction: r; the hidden layer has ⌊C / r⌋ units
+        squeeze: how a channel becomes one number, by its mean ("avg") or its maximum ("max")
+        gate: the last non-linearity; "tanh" and "relu" serve the ablation
+        bias: whether the two linear layers have biases
+        at_start: "half", the paper's σ, near 1/2 before training; "identity", 2σ with the last layer at
+            zero, exactly 1 (for the sigmoid only)
+
+    """
+
+    name = "se"
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        squeeze: Squeeze = "avg",
+        gate: Gate = "sigmoid",
+        bias: bool = True,
+        at_start: AtStart = "half",
+    ) -> None:
+        super().__init__(
+            channels, reduction=reduction, squeeze=squeeze, gate=gate, bias=bias, at_start=at_start
+        )
+        self.squeeze = squeeze
+        self.gate = gate
+        self.at_start: AtStart = at_start
+        self.mlp = bottleneck(channels, reduction, bias, at_start)
+
+    def attention(self, x: Features) -> Maps:
+        """`channel`: one gate a channel, (B, C, 1, 1)."""
+        z = x.mean((2, 3)) if self.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
+        logits = self.mlp(z)[:, :, None, None]  # B, C, 1, 1
+        if self.gate == "sigmoid":
+            return {"channel": sigmoid_gate(logits, self.at_start)}
+        return {"channel": torch.tanh(logits) if self.gate == "tanh" else torch.relu(logits)}

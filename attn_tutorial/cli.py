@@ -1,0 +1,196 @@
+"""The `attn-tutorial` command: thin; imports what a command needs only when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attn_tutorial import __version__
+
+DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
+RESULTS = Path("data/runs")
+
+
+class _Group(click.Group):
+    """A group whose commands turn the package's own errors into one message and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from attn_tutorial.study.ledger import LedgerError
+
+        try:
+            return super().invoke(ctx)
+        except (ValueError, LedgerError) as error:
+            raise click.UsageError(str(error)) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Build visual attention blocks, train ablations of them in clutter, and read the results."""
+
+
+@main.group()
+def data() -> None:
+    """Images: fetch CIFAR-10, see what is there, look at canvases."""
+
+
+_root = click.option("--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder of raw/.")
+_data = click.option("--data", "images", default="auto", show_default=True, help=DATA_HELP)
+_results = click.option(
+    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of the records."
+)
+
+
+@data.command()
+@_root
+def fetch(root: Path) -> None:
+    """Download CIFAR-10's official archive (162 MB) into ROOT/raw; an interrupted download goes on."""
+    from attn_tutorial.datasets.fetch import fetch_cifar10
+
+    click.echo(f"CIFAR-10 is at {fetch_cifar10(root)}")
+
+
+@data.command()
+@_root
+def hint(root: Path) -> None:
+    """Say how to get CIFAR-10, where it is not at hand; otherwise nothing."""
+    from attn_tutorial.datasets.store import HOW_TO_GET_CIFAR10, available_cifar10
+
+    if available_cifar10(root) is None:
+        click.echo(f"The built-in shapes were used, as CIFAR-10 was not found. {HOW_TO_GET_CIFAR10}")
+
+
+@data.command()
+@_root
+@_data
+def info(root: Path, images: str) -> None:
+    """Say which images are used: source, fingerprint, classes."""
+    from attn_tutorial.study.images import prepare_images
+
+    prepared, _ = prepare_images(images, root)
+    for name in ("name", "source", "fingerprint", "archive_sha256", "folder"):
+        click.echo(f"{name}: {getattr(prepared, name)}")
+    click.echo(f"classes: {', '.join(prepared.classes)}")
+
+
+@data.command()
+@_root
+@_data
+@click.option("--types", default="fragments+noise", show_default=True, help="Clutter types, joined by +.")
+@click.option("--images", "count", default=6, show_default=True, type=click.IntRange(1, 20), help="Images, one a row.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True)
+def preview(root: Path, images: str, types: str, count: int, out: Path) -> None:
+    """Draw a grid of canvases, severities 0 to 5 from left to right, with the tile outlined."""
+    from attn_tutorial.datasets import load_images
+    from attn_tutorial.figures.canvases import severity_grid
+    from attn_tutorial.study.images import prepare_images
+
+    prepared, source = prepare_images(images, root)
+    test = load_images(prepared.name, "test", root=root, source=source)
+    severity_grid(test, tuple(types.split("+")), count).savefig(out, dpi=150)
+    click.echo(f"{out}: {count} images of {prepared.source}")
+
+
+@main.command()
+def blocks() -> None:
+    """List the attention blocks with their options and parameters."""
+    from attn_tutorial.blocks import BLOCK_OPTIONS, BLOCKS, build_block
+
+    for name in BLOCKS:
+        parameters = sum(weight.numel() for weight in build_block(name, 64).parameters())
+        options = ", ".join(f"{key}={field.default!r}" for key, field in BLOCK_OPTIONS[name].model_fields.items())
+        click.echo(f"{name:<14}{parameters:>7,} parameters at 64 channels   {options}")
+
+
+@main.group()
+def study() -> None:
+    """Studies: run them, see where they are, read their tables."""
+
+
+@study.command("list")
+def list_studies() -> None:
+    """List the studies and the presets."""
+    from attn_tutorial.study import Preset, Study, preset_names, study_names
+
+    click.echo("Studies (what is compared):")
+    for name in study_names():
+        loaded = Study.load(name)
+        click.echo(f"  {name:<12}{loaded.title}: {', '.join(loaded.variants)}")
+    click.echo("Presets (at what scale):")
+    for name in preset_names():
+        click.echo(f"  {name:<12}{Preset.load(name).description}")
+
+
+_name = click.argument("name")
+_preset = click.option("--preset", default="quick", show_default=True, help="At what scale.")
+_seeds = click.option("--seeds", type=int, help="Number of seeds; the preset's by default.")
+
+
+@study.command()
+@_name
+@_preset
+@_seeds
+@_root
+@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
+@_results
+@click.option("--runner", default="auto", show_default=True, help="auto, serial or processes.")
+@click.option("--workers", type=int, help="Processes; one a core by default.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
+def run(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, **how: Any) -> None:
+    """Train what the ledger lacks of study NAME; stop with Ctrl-C, go on with the same command."""
+    from attn_tutorial.study import Ledger, StudyInterrupted
+    from attn_tutorial.study.start import start_study
+    from attn_tutorial.figures.tables import accuracy_table
+
+    try:
+        runs, counts = start_study(name, preset, seeds, images, results, root=root, **how)
+    except StudyInterrupted as stop:
+        click.echo(str(stop), err=True)
+        sys.exit(130)
+    click.echo(accuracy_table(Ledger(results).frame(runs)).to_string())
+    unfinished = {outcome: count for outcome, count in counts.items() if outcome != "done"}
+    if unfinished:
+        click.echo(", ".join(f"{count} {outcome}" for outcome, count in unfinished.items()) + f": see the records in {results}", err=True)
+        sys.exit(1)
+
+
+@study.command()
+@_name
+@_preset
+@_seeds
+@_root
+@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
+@_results
+def status(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
+    """Say which runs of study NAME are done, failed or missing."""
+    from attn_tutorial.study import Ledger, Study
+    from attn_tutorial.study.images import prepare_images
+
+    prepared, _ = prepare_images(images, root, preset)
+    ledger = Ledger(results)
+    for planned in Study.load(name).plan(preset, prepared, seeds):
+        record = ledger.get(planned.run_id)
+        click.echo(f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {record.status if record else 'missing'}")
+
+
+@study.command()
+@_name
+@_preset
+@_seeds
+@_root
+@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
+@_results
+def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
+    """Print accuracy by variant and severity, in percent."""
+    from attn_tutorial.figures.tables import accuracy_table
+    from attn_tutorial.study import Ledger, Study
+    from attn_tutorial.study.images import prepare_images
+
+    prepared, _ = prepare_images(images, root, preset)
+    frame = Ledger(results).frame(Study.load(name).plan(preset, prepared, seeds))
+    if frame.empty:
+        raise click.ClickException(f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first")
+    click.echo(f"{prepared.source}; preset {preset}")
+    click.echo(accuracy_table(frame).to_string())

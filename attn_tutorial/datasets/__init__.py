@@ -1,0 +1,15 @@
+"""Images as arrays, the clutter generator, and batches: what a network is trained and tested on."""
+
+import lazy_loader
+
+# Lazy, so that naming a data set or planning a study does not load torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "batches": ["Batches", "to_input"],
+        "clutter": ["CanvasBatch", "Clutter"],
+        "images": ["ImageSet", "load_images"],
+        "names": ["CLUTTER_TYPES", "CLUTTER_VERSION", "DATASETS", "SEVERITIES", "SPLITS", "TILE"],
+        "store": ["Prepared", "prepare"],
+    },
+)

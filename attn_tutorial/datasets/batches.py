@@ -1,0 +1,55 @@
+"""The array-resident batch iterator: images stay on the device as uint8; a batch is an index, rendered there."""
+
+import torch
+from torch import Tensor
+
+from attn_tutorial.datasets.clutter import Clutter
+from attn_tutorial.datasets.draws import Draws, Stream
+from attn_tutorial.datasets.images import ImageSet
+from attn_tutorial.datasets.names import SPLITS
+
+
+class Batches:
+    """Training batches by step: batch number *n* is the same whether the run started at 0 or was resumed just before it.
+
+    Args:
+        images: the training images.
+        clutter: what is drawn around them; its seed also gives the order and the flips.
+        batch_size: images a batch, at most as many as there are images.
+
+    Each epoch visits every image at most once (what does not fill a last batch is left out), mirrored in every
+    other epoch: alternating flips cover both sides of an image in two epochs, where random ones would repeat a side.
+
+    """
+
+    def __init__(self, images: ImageSet, clutter: Clutter, batch_size: int):
+        if not 1 <= batch_size <= len(images):
+            raise ValueError(
+                f"batch_size {batch_size} was given with {len(images)} images; allowed is 1 to {len(images)}: "
+                "lower batch_size or take more images"
+            )
+        self.images, self.clutter, self.batch_size = images, clutter, batch_size
+        self._key = (clutter.seed, SPLITS.index(images.split))
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return step *n*'s network input, float32 (B, 3, H, W), and labels, int64 (B,)."""
+        epoch, place = divmod(step, len(self.images) // self.batch_size)
+        if epoch != self._epoch:
+            words = Draws(self._key, self.images.index, epoch)(Stream.ORDER)
+            self._epoch, self._order = epoch, words[:, 0].argsort(stable=True)
+        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        batch = self.clutter.render(self.images, chosen, epoch)
+        side = Draws(self._key, self.images.index[chosen], 0)(Stream.FLIP)[:, 0]
+        mirrored = ((side + epoch) & 1).bool()
+        canvas = torch.where(mirrored[:, None, None, None], batch.canvas.flip(3), batch.canvas)
+        return to_input(canvas), batch.label
+
+
+def to_input(canvas: Tensor) -> Tensor:
+    """Turn uint8 canvases (B, 3, H, W) into network input: float32, about zero mean and unit deviation.
+
+    The constants are the canvas's own (mid-grey, a quarter of the range), the same for every image set, so that no
+    statistic of any split enters.
+    """
+    return canvas.to(torch.float32) * (1 / 63.75) - 2.0

@@ -1,0 +1,221 @@
+"""Image sets on disk: found, decoded once, and kept as memory-mapped arrays beside a manifest.
+
+The arrays are written to a folder of another name, which is renamed when it is whole: a process that is
+killed, or two that prepare the same images at once, leave nothing behind that could be taken for a whole
+set.
+"""
+
+import difflib
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from attn_tutorial.datasets import cifar10, shapes
+from attn_tutorial.datasets.cifar10 import ImageSourceError
+from attn_tutorial.datasets.names import DATASETS
+
+ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
+HOW_TO_GET_CIFAR10 = (
+    f"To use CIFAR-10, run `attn-tutorial data fetch`, or put {cifar10.ARCHIVE_NAME} in data/raw/, "
+    f"or set {ENVIRONMENT_VARIABLE} to a folder or archive of it."
+)
+CACHE_VERSION = 1
+"""Raised whenever the layout of the cache changes; caches of other versions are not read."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded image set in ``folder``.
+
+    There, for each of train and test, are ``<split>_images.npy`` (N, 32, 32, 3) uint8,
+    ``<split>_labels.npy`` (N,) int64 and, for shapes, ``<split>_masks.npy`` (N, 32, 32) bool.
+    ``fingerprint`` is the sha256 of the pixels and labels of both; ``archive_sha256`` that of the archive
+    they came from, None where there is none.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+    folder: Path
+    classes: tuple[str, ...]
+    archive_sha256: str | None
+
+
+def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
+    """Raise ValueError, with near matches, where ``given`` is not one of ``allowed``."""
+    allowed = tuple(allowed)
+    if given not in allowed:
+        near = difflib.get_close_matches(str(given), allowed)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"Unknown {what} {given!r}. Allowed are: {', '.join(allowed)}.{hint}")
+
+
+def available_cifar10(root: str | Path = "data", source: str | Path | None = None) -> Path | None:
+    """The CIFAR-10 archive or folder at hand: ``source``, else $ATTN_TUTORIAL_CIFAR10, else in ``root``/raw.
+
+    Raises ImageSourceError where ``source`` or the variable names something that is not there or cannot be
+    it: what was asked for by name is never replaced silently. Returns None where nothing was named and
+    nothing was found.
+    """
+    if source is not None:
+        return cifar10.find_source(Path(source))
+    if named := os.environ.get(ENVIRONMENT_VARIABLE):
+        try:
+            return cifar10.find_source(Path(named))
+        except ImageSourceError as error:
+            raise ImageSourceError(f"{ENVIRONMENT_VARIABLE} is set to {named}: {error}") from error
+    raw = Path(root) / "raw"
+    known = (raw / cifar10.ARCHIVE_NAME, raw / "cifar-10-batches-py", *sorted(raw.glob("cifar*")), raw)
+    return next((found for path in known if (found := _find_or_none(path))), None)
+
+
+def _find_or_none(path: Path) -> Path | None:
+    try:
+        return cifar10.find_source(path)
+    except ImageSourceError:
+        return None
+
+
+def prepare(name: str, root: str | Path = "data", source: str | Path | None = None) -> Prepared:
+    """Make sure that an image set lies decoded under ``root``/raw/cache; later calls only read its manifest.
+
+    Args:
+        name: "cifar10", "shapes", or "auto": CIFAR-10 if ``available_cifar10`` finds it, else shapes.
+        root: the data folder; the cache of CIFAR-10 takes 184 MB in it, that of shapes 70 MB.
+        source: folder or archive of CIFAR-10; by default what ``available_cifar10`` finds.
+
+    Raises:
+        ValueError: unknown name.
+        ImageSourceError: the images cannot be found or used, or the cache cannot be written.
+
+    """
+    check_choice("data set", name, (*DATASETS, "auto"))
+    if name == "shapes":
+        if source is not None:
+            raise ImageSourceError(
+                f"The source {source} was given for shapes, which are drawn and need none. "
+                f"Leave the source out, or use cifar10."
+            )
+        return _prepare("shapes", root, None)
+    found = available_cifar10(root, source)
+    if found is not None:
+        return _prepare("cifar10", root, found)
+    if name == "cifar10":
+        raise ImageSourceError(f"No CIFAR-10 was found in {Path(root) / 'raw'}. {HOW_TO_GET_CIFAR10}")
+    _say_shapes()
+    return _prepare("shapes", root, None)
+
+
+@cache
+def _say_shapes() -> None:
+    _log.warning("CIFAR-10 is not on disk: using the built-in shapes. %s", HOW_TO_GET_CIFAR10)
+
+
+def _prepare(name: str, root: str | Path, source: Path | None) -> Prepared:
+    key = json.dumps([CACHE_VERSION, cifar10.source_key(source) if source else shapes.SHAPES_VERSION])
+    folder = Path(root) / "raw" / "cache" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    # without the lock, so that a prepared set can be read from a read-only disk
+    if prepared := _read_manifest(folder):
+        return prepared
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            return _read_manifest(folder) or _build(name, source, folder)
+    except OSError as error:
+        raise ImageSourceError(
+            f"The decoded images cannot be written to {folder.parent} ({error}). They need 200 MB there: "
+            f"make the folder writable, free some space, or use another data folder."
+        ) from error
+
+
+def _read_manifest(folder: Path) -> Prepared | None:
+    """What the manifest says, if the folder is whole."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        whole = all((folder / file).stat().st_size == size for file, size in manifest["bytes"].items())
+    except FileNotFoundError:
+        return None
+    if not whole:
+        return None
+    return Prepared(
+        manifest["name"],
+        manifest["source"],
+        manifest["fingerprint"],
+        folder,
+        tuple(manifest["classes"]),
+        manifest["archive_sha256"],
+    )
+
+
+def _build(name: str, source: Path | None, folder: Path) -> Prepared:
+    """Decode or draw the images into ``folder``; only called by the holder of its lock."""
+    arrays, about = _decode_cifar10(source) if source else _draw_shapes()
+    partial = folder.with_suffix(".partial")
+    for leftover in (partial, folder):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    partial.mkdir()
+    try:
+        for part, array in arrays.items():
+            np.save(partial / f"{part}.npy", array)
+        manifest = {
+            "name": name,
+            **about,
+            "fingerprint": _fingerprint(arrays),
+            "counts": {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")},
+            "bytes": {file.name: file.stat().st_size for file in sorted(partial.iterdir())},
+        }
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    prepared = _read_manifest(folder)
+    assert prepared is not None
+    return prepared
+
+
+def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]]:
+    decoded = cifar10.read_cifar10(source)
+    arrays: dict[str, NDArray] = {
+        "train_images": decoded.train.images,
+        "train_labels": decoded.train.labels,
+        "test_images": decoded.test.images,
+        "test_labels": decoded.test.labels,
+    }
+    about: dict[str, object] = {
+        "source": decoded.source,
+        "classes": cifar10.CLASSES,
+        "archive_sha256": decoded.archive_sha256,
+    }
+    return arrays, about
+
+
+def _draw_shapes() -> tuple[dict[str, NDArray], dict[str, object]]:
+    arrays: dict[str, NDArray] = {}
+    for split, per_class in (("train", shapes.TRAIN_PER_CLASS), ("test", shapes.TEST_PER_CLASS)):
+        images, labels, masks = shapes.draw_shapes(split, per_class)
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels, f"{split}_masks": masks}
+    text = f"shapes, drawn by attn_tutorial (version {shapes.SHAPES_VERSION})"
+    return arrays, {"source": text, "classes": shapes.CLASSES, "archive_sha256": None}
+
+
+def _fingerprint(arrays: dict[str, NDArray]) -> str:
+    digest = hashlib.sha256()
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        array = arrays[part]
+        digest.update(f"{part} {array.shape}".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""What one run is: a `RunSpec`, frozen and validated, and the hash that names it. Free of torch."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from attn_tutorial.blocks.options import check_block
+from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEVERITIES, TILE
+
+EVALUATION_TYPES = ("+".join(CLUTTER_TYPES), *CLUTTER_TYPES)
+"""What a test may compose: all types that training sees, or one of them alone."""
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+ClutterTypes = Annotated[tuple[Literal["fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+
+
+class SpecError(ValueError):
+    """A specification that cannot be run: says what was given, what is allowed, and what to do."""
+
+
+class Part(BaseModel):
+    """A part of a specification: frozen, and strict, so that a number given as text is refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Build one from a plain dict (YAML, JSON); raises `SpecError` with one clear message."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+
+
+class DataSpec(Part):
+    """Which images."""
+
+    name: Literal["cifar10", "shapes"]
+    train_images: PositiveInt | None = None
+    """How many of the training images, the same share of each class; all by default."""
+
+
+class BackboneSpec(Part):
+    """Which network the blocks sit in."""
+
+    depth: PositiveInt = 8
+    width: PositiveInt = 32
+    stem: Literal["conv3", "whiten4"] = "whiten4"
+
+
+class ClutterSpec(Part):
+    """The clutter that training sees."""
+
+    types: ClutterTypes = CLUTTER_TYPES
+    severities: Severities = (0, 1, 2, 3)
+    canvas: Annotated[int, Field(ge=TILE, le=128)] = 48
+
+
+class TrainingSpec(Part):
+    """The recipe."""
+
+    samples: PositiveInt
+    """Images seen in training, repeats counted; rounded down to whole batches."""
+    batch_size: PositiveInt = 128
+    conv_optimizer: Literal["muon", "sgd"] = "muon"
+    """What moves the backbone's convolutions; everything else is moved by Nesterov SGD."""
+    conv_lr: PositiveFloat = 0.08
+    """Peak learning rate of the convolutions under Muon; plain SGD uses `lr` for all."""
+    lr: PositiveFloat = 0.05
+    """Peak learning rate of Nesterov SGD."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the steps over which the learning rates rise; then they fall to 0 in a line."""
+
+
+class EvaluationSpec(Part):
+    """What the trained network is tested on."""
+
+    images: PositiveInt | None = None
+    """How many of the test images, the same share of each class; all by default."""
+    types: Annotated[
+        tuple[Literal["fragments+noise", "fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)
+    ] = EVALUATION_TYPES
+    severities: Severities = SEVERITIES
+
+
+class RunSpec(Part):
+    """One training and its test. Equal specs on equal images and benchmark versions are one run."""
+
+    data: DataSpec
+    training: TrainingSpec
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the starting weights, the order of the images and the training clutter; the test clutter is always the same."""
+    backbone: BackboneSpec = BackboneSpec()
+    block: str | None = None
+    """The block in the slots; none for the baseline."""
+    block_options: dict[str, Any] = {}
+    stages: Annotated[tuple[Literal[1, 2, 3], ...], Field(min_length=1), BeforeValidator(_as_tuple)] | None = None
+    """The stages, counted from 1, whose slots hold the block; all by default."""
+    position: Literal["standard", "pre", "post", "identity"] = "standard"
+    clutter: ClutterSpec = ClutterSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    @model_validator(mode="after")
+    def _block_is_known(self) -> Self:
+        if self.block is not None:
+            check_block(self.block, self.block_options)
+        elif self.block_options:
+            raise ValueError(f"block_options {self.block_options} were given without a block: name the block, or leave them out")
+        return self
+
+    def run_id(self, fingerprint: str) -> str:
+        """Name the run: a hash over this spec, the images' fingerprint and `CLUTTER_VERSION`; 16 hex digits."""
+        what = {"spec": self.model_dump(mode="json"), "data": fingerprint, "clutter": CLUTTER_VERSION}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Turn pydantic's report into sentences: what was given, what is allowed, what to do."""
+    return f"{model.__name__} is not valid:\n" + "\n".join(f"  - {_sentence(detail, model)}" for detail in error.errors())
+
+
+def _sentence(detail: Any, model: type[BaseModel]) -> str:
+    place = ".".join(str(part) for part in detail["loc"]) or "it"
+    given = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown name; allowed here are {', '.join(_names(model, detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{place}: nothing was given, and it has no default"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    sentence = f"{place}: {given!r} was given; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    if isinstance(given, str) and _is_number(given):
+        sentence += ". It is text, not a number: leave the quotes out, and in YAML write 0.001 or 1.0e-3, since 1e-3 is text there"
+    return sentence
+
+
+def _names(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for name in path:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return list(model.model_fields)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

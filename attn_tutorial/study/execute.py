@@ -1,0 +1,112 @@
+"""One run from its plan to its record. Importing this module loads torch; planning a study does not need it."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock, Timeout
+
+from attn_tutorial.datasets import ImageSet, load_images
+from attn_tutorial.datasets.store import Prepared
+from attn_tutorial.evaluation import accuracy_by_severity
+from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.record import Record, circumstances
+from attn_tutorial.study.study import PlannedRun
+from attn_tutorial.training import Diverged, Progress, Stopped, Trained, choose_device, fit, weights_sha256
+from attn_tutorial.training.checkpoint import delete_checkpoints
+
+Outcome = Literal["done", "diverged", "failed", "stopped", "busy"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the runs of one call of a study have in common."""
+
+    study: str
+    preset: str
+    images: Prepared
+    root: Path
+    """The folder that holds `raw/`, the images' cache."""
+    source: Path | None
+    """Where CIFAR-10 was read from, if the user named it."""
+    results: Path
+    device: str
+    checkpoint_every: float
+    """Seconds."""
+
+
+def execute(
+    run: PlannedRun, setting: Setting, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> Outcome:
+    """Train and test a run and add its record to the ledger; one that another process is at is left to it ("busy").
+
+    An error becomes the record of a failed run. `stopped` leaves a checkpoint, from which the same call goes on.
+    """
+    ledger = Ledger(setting.results)
+    work = setting.results / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / f"{run.run_id}.lock", timeout=0):
+            if ledger.has_result(run.run_id):
+                return "done"
+            return _execute(run, setting, ledger, work / run.run_id, on_progress, should_stop)
+    except Timeout:
+        return "busy"
+
+
+def _execute(
+    run: PlannedRun,
+    setting: Setting,
+    ledger: Ledger,
+    checkpoints: Path,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> Outcome:
+    device = choose_device(setting.device)
+    known: dict[str, Any] = {
+        "run_id": run.run_id,
+        "study": setting.study,
+        "preset": setting.preset,
+        "variant": run.variant,
+        "spec": run.spec,
+    }
+    try:
+        train, test = (_images(split, setting, device) for split in ("train", "test"))
+        trained = fit(run.spec, train, checkpoints, setting.checkpoint_every, on_progress, should_stop)
+        began = time.perf_counter()
+        accuracy = accuracy_by_severity(trained.model, run.spec, test, should_stop)
+        outcome: dict[str, Any] = _outcome(trained, accuracy, time.perf_counter() - began)
+    except (Stopped, InterruptedError):
+        return "stopped"
+    except Diverged as error:
+        outcome = {"status": "diverged", "error": str(error)}
+    except Exception as error:
+        outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
+    ledger.add(Record(**known, **outcome, **circumstances(setting.images, device.type, torch.get_num_threads())))
+    if outcome["status"] == "done":
+        delete_checkpoints(checkpoints)
+    status: Outcome = outcome["status"]
+    return status
+
+
+def _images(split: str, setting: Setting, device: torch.device) -> ImageSet:
+    return load_images(setting.images.name, split, root=setting.root, source=setting.source).to(device)
+
+
+def _outcome(trained: Trained, accuracy: list[dict[str, Any]], evaluation_seconds: float) -> dict[str, Any]:
+    return {
+        "status": "done",
+        "accuracy": accuracy,
+        "curve": trained.curve,
+        "weights_sha256": weights_sha256(trained.model),
+        "parameters": sum(weight.numel() for weight in trained.model.parameters() if weight.requires_grad),
+        "samples": trained.samples,
+        "samples_per_second": trained.samples / trained.seconds,
+        "training_seconds": trained.seconds,
+        "evaluation_seconds": evaluation_seconds,
+        "resumed_at": trained.resumed_at,
+    }

@@ -1,0 +1,137 @@
+"""The ledger: one small JSON file a run, written whole, safe to copy, merge and read while others write."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from attn_tutorial.study.record import SCHEMA, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attn_tutorial.study.study import PlannedRun
+
+
+class LedgerError(RuntimeError):
+    """A results folder that cannot be used: says why, and what to do."""
+
+
+class Ledger:
+    """The records in a results folder.
+
+    Args:
+        folder: made when the first record is added; a folder that is not there holds no records.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def __iter__(self) -> Iterator[Record]:
+        for path in sorted(self.folder.glob("*.json")):
+            record = self._read(path)
+            if record is not None:
+                yield record
+
+    def get(self, run_id: str) -> Record | None:
+        """Return the record of a run, or None."""
+        path = self._path(run_id)
+        return self._read(path) if path.exists() else None
+
+    def has_result(self, run_id: str) -> bool:
+        """Whether a run needs no training: it is done, or diverged, which it would do again."""
+        record = self.get(run_id)
+        return record is not None and record.status != "failed"
+
+    def add(self, record: Record) -> None:
+        """Write a record, whole or not at all."""
+        self.make_writable()
+        temporary = self.folder / f".{record.run_id}.{os.getpid()}"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path(record.run_id))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def make_writable(self) -> None:
+        """Make the folder if need be, and see that a file can be written there, before hours of work go into it."""
+        probe = self.folder / f".probe.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise LedgerError(
+                f"results folder {self.folder} was given, but nothing can be written there ({error.strerror}); "
+                "name a folder of your own with --results, or as the notebook's parameter `results`"
+            ) from None
+
+    def frame(self, runs: "Iterable[PlannedRun] | None" = None) -> "pd.DataFrame":
+        """Return a tidy table: a row for each run, composition of types and severity.
+
+        Columns: run_id, study, preset, variant, seed, data, source, fingerprint, clutter_version, types, severity,
+        accuracy (percent), images, parameters, samples_per_second, training_seconds.
+
+        Args:
+            runs: only these, under the names that they have there; all by default.
+        """
+        import pandas as pd
+
+        if runs is None:
+            named = [(record.variant, record) for record in self]
+        else:
+            named = [(run.variant, record) for run in runs if (record := self.get(run.run_id))]
+        rows = [
+            {
+                "run_id": record.run_id,
+                "study": record.study,
+                "preset": record.preset,
+                "variant": variant,
+                "seed": record.spec.seed,
+                "data": record.data.name,
+                "source": record.data.source,
+                "fingerprint": record.data.fingerprint,
+                "clutter_version": record.clutter_version,
+                "types": row.types,
+                "severity": row.severity,
+                "accuracy": 100 * row.accuracy,
+                "images": row.images,
+                "parameters": record.parameters,
+                "samples_per_second": record.samples_per_second,
+                "training_seconds": record.training_seconds,
+            }
+            for variant, record in named
+            if record.status == "done"
+            for row in record.accuracy
+        ]
+        columns = (
+            "run_id study preset variant seed data source fingerprint clutter_version types severity accuracy images "
+            "parameters samples_per_second training_seconds"
+        ).split()
+        return pd.DataFrame(rows, columns=columns)
+
+    def _path(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}.json"
+
+    def _read(self, path: Path) -> Record | None:
+        """Return a record, or None with a warning where a file is none that this version can read."""
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            version = values.get("schema_version") if isinstance(values, dict) else None
+            if version != SCHEMA:
+                raise ValueError(f"its schema_version is {version!r}, this version reads {SCHEMA}")
+            record = Record.model_validate_json(json.dumps(values))
+            if record.run_id != record.spec.run_id(record.data.fingerprint) or path.stem != record.run_id:
+                raise ValueError("its run_id is not that of its spec and images")
+        except (ValueError, OSError) as error:
+            cause = f"{error.error_count()} fields are not valid" if isinstance(error, ValidationError) else error
+            warnings.warn(f"{path} is left out: it is no record of a run ({cause})", stacklevel=3)
+            return None
+        return record

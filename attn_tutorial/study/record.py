@@ -1,0 +1,125 @@
+"""The record of one run: everything it depended on and everything that came out."""
+
+import functools
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from attn_tutorial import __version__
+from attn_tutorial.datasets.names import CLUTTER_VERSION
+from attn_tutorial.datasets.store import Prepared
+from attn_tutorial.spec import RunSpec
+
+SCHEMA = 1
+
+
+class Accuracy(BaseModel):
+    """Accuracy on one composition of clutter types at one severity."""
+
+    types: str
+    severity: int
+    accuracy: float
+    """Share of the images named right, 0 to 1."""
+    images: int
+
+
+class CurvePoint(BaseModel):
+    """A point of the learning curve: means over the training batches since the point before."""
+
+    samples: int
+    loss: float
+    accuracy: float
+
+
+class Images(BaseModel):
+    """Which images a run saw."""
+
+    name: str
+    source: str
+    fingerprint: str
+    archive_sha256: str | None
+
+
+class Record(BaseModel):
+    """One run's record; the ledger holds one JSON file of it a run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    run_id: str
+    study: str
+    preset: str
+    variant: str
+    spec: RunSpec
+    status: Literal["done", "diverged", "failed"]
+    error: str | None = None
+    accuracy: list[Accuracy] = []
+    curve: list[CurvePoint] = []
+    weights_sha256: str | None = None
+    parameters: int | None = None
+    """Trained numbers of the network."""
+    samples: int | None = None
+    samples_per_second: float | None = None
+    """In training, rendering of the canvases included."""
+    training_seconds: float | None = None
+    evaluation_seconds: float | None = None
+    resumed_at: list[int] = []
+    """Steps at which the training was resumed after an interruption."""
+    data: Images
+    clutter_version: int = CLUTTER_VERSION
+    versions: dict[str, str]
+    git_revision: str | None
+    device: str
+    processor: str
+    threads: int
+    finished_at: str
+
+
+def circumstances(images: Prepared, device: str, threads: int) -> dict[str, Any]:
+    """Return the fields of a record that say on what and with what a run was made."""
+    return {
+        "data": {
+            "name": images.name,
+            "source": images.source,
+            "fingerprint": images.fingerprint,
+            "archive_sha256": images.archive_sha256,
+        },
+        "versions": {
+            "attn_tutorial": __version__,
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in ("torch", "numpy", "pillow")},
+        },
+        "git_revision": git_revision(),
+        "device": device,
+        "processor": _processor(),
+        "threads": threads,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@functools.cache
+def git_revision() -> str | None:
+    """Commit of the package's checkout, with "+changes" where files differ from it; None outside a checkout."""
+
+    def git(*words: str) -> str:
+        where = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=where, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", "..") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,83 @@
+"""What the user sees while a study runs: one bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from tqdm import tqdm
+
+from attn_tutorial.study.study import PlannedRun
+
+if TYPE_CHECKING:
+    from attn_tutorial.training import Progress
+
+_BETWEEN_LINES = 15.0  # seconds
+
+
+class Report:
+    """Progress over all missing runs of a study, in images seen.
+
+    Plain text everywhere: notebook widgets load scripts from the network, and a bar redrawn in a saved notebook
+    leaves a line for every redraw.
+    """
+
+    def __init__(self, runs: list[PlannedRun], already: int):
+        self._names = {run.run_id: f"{run.variant} seed {run.spec.seed}" for run in runs}
+        self._images = {run.run_id: run.spec.training.samples for run in runs}
+        self._seen = dict.fromkeys(self._names, 0)
+        self._latest: dict[str, str] = {}
+        self._already = already
+        self._began = self._said = time.monotonic()
+        self._bar: tqdm[None] | None = None
+        self._at_start: int | None = None
+
+    def __enter__(self) -> Self:
+        also = f", {self._already} are in the ledger" if self._already else ""
+        self._say(f"{len(self._names)} runs to train{also}")
+        if sys.stderr.isatty():
+            total = sum(self._images.values())
+            self._bar = tqdm(total=total, unit=" images", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def progress(self, run_id: str, progress: "Progress") -> None:
+        """Take in a run's progress."""
+        self._seen[run_id] = self._images[run_id] * progress.step // progress.steps
+        self._latest[run_id] = (
+            f"{self._names[run_id]} {progress.step / progress.steps:.0%}, loss {progress.loss:.2f}, "
+            f"accuracy {progress.accuracy:.0%}, {progress.samples_per_second:.0f} images/s"
+        )
+        self._show()
+
+    def ended(self, run_id: str, outcome: str) -> None:
+        """Take in that a run has ended, how, and say so."""
+        self._latest.pop(run_id, None)
+        if outcome == "busy":
+            self._say(f"{self._names[run_id]}: another process is training it; looking again later")
+            return
+        if outcome in ("done", "diverged", "failed"):
+            self._seen[run_id] = self._images[run_id]
+        self._say(f"{self._names[run_id]}: {outcome}")
+        self._show()
+
+    def _show(self) -> None:
+        seen, total = sum(self._seen.values()), sum(self._images.values())
+        if self._bar is not None:
+            self._bar.set_postfix_str(" | ".join(self._latest.values()), refresh=False)
+            self._bar.update(seen - self._bar.n)
+            return
+        now = time.monotonic()
+        if now - self._said >= _BETWEEN_LINES and self._latest:
+            left = (now - self._began) * (total - seen) / max(seen, 1)
+            self._say(f"{seen / total:.0%}, about {left / 60:.0f} min left | " + " | ".join(self._latest.values()))
+            self._said = now
+
+    def _say(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            print(line, flush=True)

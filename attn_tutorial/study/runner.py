@@ -1,0 +1,206 @@
+"""Runners: what trains the missing runs of a study, one after the other or in several processes."""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
+
+from attn_tutorial.spec import SpecError
+from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.report import Report
+from attn_tutorial.study.study import PlannedRun
+
+if TYPE_CHECKING:
+    from attn_tutorial.study.execute import Outcome, Setting
+
+RUNNERS = ("auto", "serial", "processes")
+_POLL = 0.5  # seconds between looks at the workers' messages
+_BUSY = 5.0  # seconds before looking again at a run that another process is training
+
+
+class StudyInterrupted(KeyboardInterrupt):
+    """A study was asked to stop. What was done is in the ledger; what was under way has a checkpoint."""
+
+
+def run_study(
+    runs: list[PlannedRun], setting: "Setting", runner: str = "auto", workers: int | None = None
+) -> dict[str, int]:
+    """Train what the ledger lacks of `runs`, and return how many ended how, as {"done": 3, "failed": 1}.
+
+    Args:
+        runs: the plan.
+        setting: images, results folder, device.
+        runner: "serial": one run after the other, on all threads; "processes": several at a time, each on its share
+            of the cores; "auto": processes on a CPU with several cores, serial otherwise.
+        workers: how many processes; by default one for each core, at most one for each missing run.
+
+    Interrupted (Ctrl-C, or SIGTERM where the caller turns it into one), it has every run under way write a
+    checkpoint and raises `StudyInterrupted`; called again it goes on from there.
+    """
+    if runner not in RUNNERS:
+        raise SpecError(f"runner {runner!r} was given; allowed are {', '.join(RUNNERS)}")
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise SpecError(f"workers {workers!r} was given; allowed is a whole number of at least 1")
+    ledger = Ledger(setting.results)
+    missing = [run for run in runs if not ledger.has_result(run.run_id)]
+    if not missing:
+        return {}
+    ledger.make_writable()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(workers or cores, len(missing))
+    if runner == "auto":
+        from attn_tutorial.training import choose_device
+
+        runner = "processes" if choose_device(setting.device).type == "cpu" and workers > 1 else "serial"
+    with Report(missing, already=len(runs) - len(missing)) as report, _stop_on_interrupt() as stop:
+        if runner == "serial":
+            outcomes = _serial(missing, setting, report, stop)
+        else:
+            outcomes = _processes(missing, setting, report, stop, workers, threads=max(1, cores // workers))
+    counts: dict[str, int] = {}
+    for outcome in outcomes.values():
+        counts[outcome] = counts.get(outcome, 0) + 1
+    if stop.is_set():
+        ended = sum(count for outcome, count in counts.items() if outcome != "stopped")
+        raise StudyInterrupted(
+            f"stopped: {len(runs) - len(missing) + ended} of {len(runs)} runs are in {setting.results}, those under way "
+            "left checkpoints; the same command goes on from there"
+        )
+    return counts
+
+
+def _serial(
+    missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event
+) -> dict[str, "Outcome"]:
+    from attn_tutorial.study.execute import execute
+    from attn_tutorial.training import keep_memory
+
+    keep_memory()
+    outcomes: dict[str, Outcome] = {}
+    waiting = deque(missing)
+    while waiting and not stop.is_set():
+        run = waiting.popleft()
+        outcome = execute(run, setting, lambda progress, run=run: report.progress(run.run_id, progress), stop.is_set)  # type: ignore[misc]
+        report.ended(run.run_id, outcome)
+        if outcome == "busy":
+            waiting.append(run)
+            stop.wait(_BUSY if len(waiting) == 1 else 0)
+        else:
+            outcomes[run.run_id] = outcome
+    return outcomes
+
+
+def _processes(
+    missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event, workers: int, threads: int
+) -> dict[str, "Outcome"]:
+    # A fresh process for each worker: a forked one would inherit torch's threads in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    messages: Any = context.Queue()
+    halt = context.Event()
+    outcomes: dict[str, Outcome] = {}
+    waiting, later = deque(missing), deque[tuple[float, PlannedRun]]()
+    running: dict[Future[Outcome], PlannedRun] = {}
+
+    def read_messages() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                report.progress(*messages.get_nowait())
+
+    with ProcessPoolExecutor(workers, context, _start_worker, (threads, messages, halt, os.getpid())) as pool:
+        while waiting or later or running:
+            if stop.is_set():
+                halt.set()
+                waiting.clear()
+                later.clear()
+            while later and later[0][0] <= time.monotonic():
+                waiting.append(later.popleft()[1])
+            while waiting and len(running) < workers:
+                run = waiting.popleft()
+                running[pool.submit(_work, run, setting)] = run
+            ended, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
+            if not running:
+                stop.wait(_POLL)
+            read_messages()
+            for future in ended:
+                run = running.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    raise RuntimeError(
+                        "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run the "
+                        "same command again, with fewer --workers if it recurs"
+                    ) from None
+                report.ended(run.run_id, outcome)
+                if outcome == "busy":
+                    later.append((time.monotonic() + _BUSY, run))
+                else:
+                    outcomes[run.run_id] = outcome
+    return outcomes
+
+
+class _Worker:
+    """What a worker process was given at its start."""
+
+    messages: Any
+    halt: Any
+    parent: int
+
+
+def _start_worker(threads: int, messages: Any, halt: Any, parent: int) -> None:
+    # Ctrl-C reaches the whole group of processes; the parent alone answers it, and tells the workers by `halt`.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    from attn_tutorial.training import keep_memory
+
+    keep_memory()
+    torch.set_num_threads(threads)
+    _Worker.messages, _Worker.halt, _Worker.parent = messages, halt, parent
+
+
+def _work(run: PlannedRun, setting: "Setting") -> "Outcome":
+    from attn_tutorial.study.execute import execute
+
+    def orphaned() -> bool:
+        return os.getppid() != _Worker.parent
+
+    outcome = execute(
+        run,
+        setting,
+        lambda progress: _Worker.messages.put((run.run_id, progress)),
+        lambda: _Worker.halt.is_set() or orphaned(),
+    )
+    if orphaned():
+        os._exit(1)  # nobody is left to report to; waiting for the next run would be for ever
+    return outcome
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a request to stop at the next step; a second one stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before: dict[int, Callable[..., Any] | int | None] = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,44 @@
+"""Start a study from its names: what the command line and the notebook have in common."""
+
+from pathlib import Path
+
+from attn_tutorial.study.images import prepare_images
+from attn_tutorial.study.runner import run_study
+from attn_tutorial.study.study import PlannedRun, Study
+
+
+def start_study(
+    study: str,
+    preset: str,
+    seeds: int | None = None,
+    data: str | None = None,
+    results: str | Path = "data/runs",
+    *,
+    root: str | Path = "data",
+    runner: str = "auto",
+    workers: int | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 60.0,
+) -> tuple[list[PlannedRun], dict[str, int]]:
+    """Train what the ledger lacks of a study; return its plan, and how many runs ended how.
+
+    Args:
+        study: its name.
+        preset: at what scale.
+        seeds: a count; the preset's by default.
+        data: see `prepare_images`.
+        results: folder of the records.
+        root: the folder that holds `raw/`.
+        runner, workers: see `run_study`.
+        device: "auto", "cpu", "cuda" or "mps".
+        checkpoint_every: seconds.
+    """
+    loaded = Study.load(study)  # before the images, so that a misspelt name does not wait for them
+    images, source = prepare_images(data, Path(root), preset)
+    runs = loaded.plan(preset, images, seeds)
+    from attn_tutorial.study.execute import Setting
+    from attn_tutorial.training import choose_device
+
+    choose_device(device)
+    setting = Setting(study, preset, images, Path(root), source, Path(results), device, checkpoint_every)
+    return runs, run_study(runs, setting, runner, workers)

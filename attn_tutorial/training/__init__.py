@@ -1,0 +1,14 @@
+"""Training one run: the loop, its optimisers, and checkpoints from which it resumes to the same bits."""
+
+import lazy_loader
+
+# Lazy, so that planning a study does not load torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "fit": ["Diverged", "Progress", "Stopped", "Trained", "fit"],
+        "machine": ["choose_device", "keep_memory"],
+        "model": ["build_model", "weights_sha256"],
+        "muon": ["Muon"],
+    },
+)

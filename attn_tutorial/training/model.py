@@ -1,0 +1,52 @@
+"""From a specification to a network at its start, and from a network to the hash of its weights."""
+
+import hashlib
+
+import torch
+from torch import nn
+
+from attn_tutorial.backbones import resnet, whiten_stem_
+from attn_tutorial.datasets import Clutter, ImageSet, to_input
+from attn_tutorial.spec import RunSpec
+
+_WHITENING_IMAGES = 2000
+
+
+def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
+    """Build the network of a run with its starting weights, on the images' device, channels-last.
+
+    For one seed the backbone starts the same whatever block is in its slots. A whitening stem is fitted to the
+    first training canvases (the same for every block, too).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        model = resnet(
+            spec.backbone.depth,
+            spec.backbone.width,
+            stem=spec.backbone.stem,
+            block=spec.block,
+            stages=spec.stages,
+            position=spec.position,
+            block_options=spec.block_options,
+            num_classes=len(train.classes),
+        )
+    if spec.backbone.stem == "whiten4":
+        count = min(_WHITENING_IMAGES, len(train))
+        # An even stride over the set, since class folders come class by class.
+        chosen = torch.arange(count) * len(train) // count
+        whiten_stem_(model, to_input(train_clutter(spec).render(train, chosen).canvas).cpu())
+    return model.to(train.images.device, memory_format=torch.channels_last)
+
+
+def train_clutter(spec: RunSpec) -> Clutter:
+    """The clutter of a run's training: its own seed, so that runs of other seeds see other canvases."""
+    return Clutter(spec.clutter.types, spec.clutter.severities, spec.clutter.canvas, seed=spec.seed)
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Hash every parameter and buffer, names, types and shapes included: equal hashes, equal networks bit for bit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""The book's own Sphinx extension: local mathematics, the repository's buttons, no stale notebooks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from notebook_inputs import fingerprint
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+
+REPOSITORY_VARIABLE = "ATTN_TUTORIAL_REPOSITORY"
+MATHJAX = Path("mathjax", "tex-svg-full.js")
+
+
+def add_repository(app: Sphinx, config: Config) -> None:
+    """Launch, repository and edit buttons, where the environment says which repository they lead to."""
+    config.mathjax_path = MATHJAX.as_posix()
+    repository = os.environ.get(REPOSITORY_VARIABLE, "").rstrip("/")
+    if not repository:
+        return
+    if not repository.startswith("https://"):
+        raise ExtensionError(
+            f"{REPOSITORY_VARIABLE} is {repository!r}: an address like https://github.com/owner/name is due."
+        )
+    config.html_theme_options |= {
+        "repository_url": repository,
+        "repository_branch": "main",
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "use_edit_page_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        },
+    }
+
+
+def copy_mathjax(app: Sphinx) -> None:
+    """One file of MathJax (TeX in, SVG out: no fonts to load), and its licence."""
+    package = find_spec("mathjax")
+    if package is None or not package.submodule_search_locations:
+        raise ExtensionError("MathJax is not installed, and pages need it: pip install django-static-mathjax")
+    source = Path(package.submodule_search_locations[0]) / "static" / "mathjax"
+    target = app.outdir / "_static" / MATHJAX.parent
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (source / "es5" / MATHJAX.name, source / "LICENSE"):
+        shutil.copyfile(file, target / file.name)
+
+
+def drop_stale_outputs(app: Sphinx) -> None:
+    """Empty the cache of executed notebooks when what they depend on has changed: its key is their code."""
+    mark = _inputs_mark(app)
+    cache = mark.parent
+    inputs = fingerprint(Path(app.srcdir))
+    if cache.exists() and not (mark.is_file() and mark.read_text() == inputs):
+        shutil.rmtree(cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    mark.write_text(inputs)
+
+
+def reread_notebooks(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Notebooks that were last read under other inputs than the cache has now."""
+    inputs = _inputs_mark(app).read_text()
+    before, env.notebook_inputs = getattr(env, "notebook_inputs", None), inputs
+    if before == inputs:
+        return []
+    return [name for name in env.all_docs if env.doc2path(name).endswith(".ipynb")]
+
+
+def _inputs_mark(app: Sphinx) -> Path:
+    """Says under which inputs the notebooks in myst-nb's cache were executed."""
+    return app.outdir.parent / ".jupyter_cache" / "inputs.sha256"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("config-inited", add_repository)
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", drop_stale_outputs)
+    app.connect("env-get-outdated", reread_notebooks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

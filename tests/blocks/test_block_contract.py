@@ -1,0 +1,162 @@
+"""What every block keeps, whatever its options: shapes, maps, precision, memory format, export, gradients."""
+
+import inspect
+
+import pytest
+import torch
+
+from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCKS, build_block
+
+CHANNELS = 32
+VARIANTS = [
+    ("se", {}),
+    ("se", {"squeeze": "max", "gate": "tanh", "bias": False}),
+    ("se", {"gate": "relu", "reduction": 4}),
+    ("se", {"at_start": "identity"}),
+    ("channel", {}),
+    ("channel", {"pools": "avg", "bias": True}),
+    ("channel", {"pools": "max", "at_start": "identity"}),
+    ("spatial", {}),
+    ("spatial", {"pools": "avg", "kernel": 3}),
+    ("spatial", {"pools": "max", "norm": False, "at_start": "identity"}),
+    ("cbam", {}),
+    ("cbam", {"order": "spatial-channel", "kernel": 3}),
+    ("cbam", {"order": "parallel", "at_start": "identity"}),
+    ("non_local", {"zero_init": False}),
+    ("non_local", {"zero_init": False, "pairwise": "gaussian", "inner": 5}),
+    ("non_local", {"zero_init": False, "pairwise": "dot", "scale": "none"}),
+    ("static_gate", {}),
+    ("static_gate", {"at_start": "identity"}),
+]
+SHAPES = [(2, CHANNELS, 6, 6), (1, CHANNELS, 5, 3), (3, CHANNELS, 1, 1), (1, CHANNELS, 4, 4)]
+MAP_SHAPES = {
+    "channel": lambda b, c, h, w: (b, c, 1, 1),
+    "spatial": lambda b, c, h, w: (b, 1, h, w),
+    "pairwise": lambda b, c, h, w: (b, h * w, h * w),
+}
+
+variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda part: str(part))
+
+
+def features(shape=(2, CHANNELS, 6, 5), dtype=torch.float32, seed=0):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_near(given, expected, share=1e-5):
+    """Every difference at most a share of the largest value expected."""
+    assert (given.float() - expected.float()).abs().max() <= share * expected.abs().max()
+
+
+def build(name, options, channels=CHANNELS):
+    """A block with no parameter left at a start that hides mistakes (zeros in a norm, a bias or a gate)."""
+    torch.manual_seed(1)
+    block = build_block(name, channels, **options)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return block
+
+
+def test_every_block_is_among_the_variants():
+    assert set(BLOCKS) == set(BLOCK_NAMES) == {name for name, _ in VARIANTS}
+    assert all(cls.name == name for name, cls in BLOCKS.items())
+
+
+@pytest.mark.parametrize("name", BLOCK_NAMES)
+def test_the_class_and_the_options_model_have_the_same_options_and_defaults(name):
+    parameters = list(inspect.signature(BLOCKS[name].__init__).parameters.values())[2:]
+    assert {each.name: each.default for each in parameters} == BLOCK_OPTIONS[name]().model_dump()
+
+
+@variants
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape, training):
+    block = build(name, options).train(training)
+    x = features(shape)
+    out = block(x)
+    maps = block.attention(x)
+    assert out.shape == x.shape
+    assert_near(out, block.apply_attention(x, maps))
+    assert {kind: tuple(each.shape) for kind, each in maps.items()} == {
+        kind: MAP_SHAPES[kind](*shape) for kind in maps
+    }
+
+
+@variants
+def test_a_given_map_replaces_the_blocks_own(name, options):
+    block, x = build(name, options).eval(), features()
+    kept = {kind: torch.zeros_like(each) for kind, each in block.attention(x).items()}
+    given = block.apply_attention(x, kept)
+    if name == "non_local":
+        # Nothing is collected: only biases are left, the same in every place.
+        rest = given - x
+        torch.testing.assert_close(rest, rest.mean((0, 2, 3), keepdim=True).expand_as(rest))
+    else:
+        assert given.abs().max() == 0
+    assert not torch.allclose(given, block(x), atol=1e-3)
+
+
+@variants
+def test_gradients_are_right(name, options):
+    block = build(
+        name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 4
+    )
+    block = block.double().eval()
+    x = features((2, 4, 3, 2), torch.float64).requires_grad_()
+    parameters = tuple(block.parameters())
+    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters))
+
+
+@variants
+@pytest.mark.parametrize(("dtype", "share"), [(torch.bfloat16, 0.03), (torch.float64, 1e-5)], ids=str)
+def test_other_precisions(name, options, dtype, share):
+    block, x = build(name, options).eval(), features()
+    expected = block(x)
+    out = block.to(dtype)(x.to(dtype))
+    assert out.dtype == dtype
+    assert_near(out, expected, share)
+
+
+@variants
+def test_autocast_to_bfloat16_stays_close(name, options):
+    block, x = build(name, options).eval(), features()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = block(x)
+    assert_near(out, block(x), 0.03)
+
+
+@variants
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_the_memory_format_is_kept(name, options, memory_format):
+    block, x = build(name, options), features()
+    out = block(x.to(memory_format=memory_format))
+    assert out.is_contiguous(memory_format=memory_format)
+    assert_near(out, block(x))
+
+
+@variants
+def test_compiled_equals_eager(name, options):
+    block, x = build(name, options).eval(), features()
+    torch.compiler.reset()
+    compiled = torch.compile(block, backend="aot_eager", fullgraph=True)
+    assert_near(compiled(x), block(x))
+
+
+@variants
+def test_exports_with_free_batch_and_size(name, options):
+    block, x = build(name, options).eval(), features()
+    free = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(block, (x,), dynamic_shapes=({0: free, 2: free, 3: free},)).module()
+    other = features((5, CHANNELS, 4, 7))
+    assert_near(exported(other), block(other))
+
+
+@variants
+def test_runs_without_data_on_a_fake_gpu(name, options):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.device("cuda"):
+        out = build_block(name, CHANNELS, **options)(torch.randn(2, CHANNELS, 6, 5))
+    assert out.device.type == "cuda"
+    assert out.shape == (2, CHANNELS, 6, 5)

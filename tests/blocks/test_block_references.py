@@ -1,0 +1,131 @@
+"""The blocks against timm's, with copied weights, and against the published parameter counts."""
+
+import pytest
+import timm.layers
+import torch
+from timm.layers.cbam import CbamModule
+from torch import nn
+from torchvision.models import resnet50
+
+from attn_tutorial.backbones import resnet
+from attn_tutorial.blocks import build_block
+
+CHANNELS = 64
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def copy_(target, source):
+    with torch.no_grad():
+        target.copy_(source.reshape(target.shape))
+
+
+def copy_norm_(target, source):
+    for ours, theirs in zip(target.state_dict().values(), source.state_dict().values(), strict=True):
+        copy_(ours, theirs)
+
+
+def randomise_(module):
+    """Every weight and running statistic away from zero and one, where mistakes hide."""
+    for each in module.state_dict().values():
+        if each.is_floating_point():
+            each.copy_(0.2 + 0.5 * torch.rand(each.shape))
+
+
+@pytest.fixture(params=[False, True], ids=["eval", "train"])
+def training(request):
+    torch.manual_seed(0)
+    return request.param
+
+
+def assert_same(ours, theirs, training):
+    x = torch.randn(3, CHANNELS, 7, 5, dtype=torch.float64, requires_grad=True)
+    out = ours.double().train(training)(x)
+    reference = theirs.double().train(training)(x)
+    torch.testing.assert_close(out, reference)
+    weights = torch.randn_like(x)
+    (ours_grad,) = torch.autograd.grad(out, x, weights)
+    (theirs_grad,) = torch.autograd.grad(reference, x, weights)
+    torch.testing.assert_close(ours_grad, theirs_grad)
+
+
+def test_se_equals_timm(training):
+    ours, theirs = build_block("se", CHANNELS), timm.layers.SEModule(CHANNELS, rd_channels=CHANNELS // 16)
+    for linear, conv in ((ours.mlp[0], theirs.fc1), (ours.mlp[2], theirs.fc2)):
+        copy_(linear.weight, conv.weight)
+        copy_(linear.bias, conv.bias)
+    assert_same(ours, theirs, training)
+
+
+def test_cbam_equals_timm(training):
+    ours, theirs = build_block("cbam", CHANNELS), CbamModule(CHANNELS)
+    randomise_(theirs)
+    copy_(ours.channel.mlp[0].weight, theirs.channel.fc1.weight)
+    copy_(ours.channel.mlp[2].weight, theirs.channel.fc2.weight)
+    copy_(ours.spatial.conv.weight, theirs.spatial.conv.conv.weight)
+    copy_norm_(ours.spatial.norm, theirs.spatial.conv.bn)
+    assert_same(ours, theirs, training)
+
+
+def test_non_local_with_timms_scale_equals_timm(training):
+    inner = 24
+    ours = build_block("non_local", CHANNELS, inner=inner, scale="channels")
+    theirs = timm.layers.NonLocalAttn(CHANNELS, rd_channels=inner)
+    theirs.norm.weight.data.fill_(0.7)
+    theirs.norm.running_mean.fill_(0.1)
+    for linear, conv in (
+        (ours.theta, theirs.t),
+        (ours.phi, theirs.p),
+        (ours.g, theirs.g),
+        (ours.out, theirs.z),
+    ):
+        conv.bias.data.normal_()
+        copy_(linear.weight, conv.weight)
+        copy_(linear.bias, conv.bias)
+    copy_norm_(ours.norm, theirs.norm)
+    assert_same(ours, theirs, training)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("se", {}, lambda c, r, k: 2 * c * c // r + c + c // r),
+        ("se", {"bias": False}, lambda c, r, k: 2 * c * c // r),
+        ("channel", {}, lambda c, r, k: 2 * c * c // r),
+        ("channel", {"bias": True}, lambda c, r, k: 2 * c * c // r + c + c // r),
+        ("spatial", {}, lambda c, r, k: 2 * k * k + 2),
+        ("spatial", {"norm": False, "pools": "max"}, lambda c, r, k: k * k),
+        ("cbam", {}, lambda c, r, k: 2 * c * c // r + 2 * k * k + 2),
+        ("non_local", {}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c),
+        ("non_local", {"pairwise": "dot"}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c),
+        ("non_local", {"pairwise": "gaussian"}, lambda c, r, k: c * c + c // 2 + c + 2 * c),
+        ("static_gate", {}, lambda c, r, k: c),
+    ],
+)
+def test_parameter_formulas(name, options, expected):
+    for channels in (32, 128):
+        assert count(build_block(name, channels, **options)) == expected(channels, 16, 7)
+
+
+def test_se_on_cifar_resnets_adds_the_known_counts():
+    for depth, added in ((20, 2_373), (56, 7_119)):
+        assert count(resnet(depth, 16, block="se")) - count(resnet(depth, 16)) == added
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "millions", "added"),
+    [
+        ("se", {}, 28.09, 2_530_992),
+        ("cbam", {"bias": True}, 28.09, None),
+        ("cbam", {}, 28.07, None),
+    ],
+)
+def test_blocks_on_resnet50_give_the_published_counts(name, options, millions, added):
+    with torch.device("meta"):
+        model = resnet50()
+        widths = [module.num_features for key, module in model.named_modules() if key.endswith("bn3")]
+        blocks = nn.ModuleList(build_block(name, width, **options) for width in widths)
+    assert round((count(model) + count(blocks)) / 1e6, 2) == millions
+    assert added is None or count(blocks) == added

@@ -1,0 +1,78 @@
+"""What a block does before it is trained, and which of its parameters learn from the first step."""
+
+import pytest
+import torch
+
+from attn_tutorial.blocks import BLOCK_OPTIONS, build_block
+
+GATES = [name for name, model in BLOCK_OPTIONS.items() if "at_start" in model.model_fields]
+IDENTITIES = [(name, {"at_start": "identity"}) for name in GATES] + [
+    ("spatial", {"at_start": "identity", "norm": False}),
+    ("channel", {"at_start": "identity", "bias": True}),
+    ("cbam", {"at_start": "identity", "order": "parallel"}),
+    ("non_local", {}),
+    ("non_local", {"pairwise": "dot"}),
+]
+
+
+def features():
+    torch.manual_seed(0)
+    return torch.randn(8, 64, 6, 5)
+
+
+def test_all_gates_have_the_choice():
+    assert set(GATES) == {"se", "channel", "spatial", "cbam", "static_gate"}
+
+
+@pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_identity_at_the_start_is_exact(name, options, training):
+    x = features()
+    assert torch.equal(build_block(name, 64, **options).train(training)(x), x)
+
+
+@pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
+def test_an_identity_can_leave_its_start(name, options):
+    """One step of gradient descent moves the output, so that the zeros are no trap."""
+    x = features()
+    block = build_block(name, 64, **options)
+    optimiser = torch.optim.SGD(block.parameters(), lr=1.0)
+    target = torch.randn_like(x)
+    ((block(x) - target) ** 2).mean().backward()
+    optimiser.step()
+    assert (block(x) - x).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("se", 0.5), ("channel", 0.5), ("static_gate", 0.5), ("cbam", 0.29)]
+)
+def test_a_plain_gate_damps_the_signal(name, expected):
+    """Standard deviation of the output over that of the input, the mean of 20 starts."""
+    x = features()
+    ratios = [(build_block(name, 64)(x).std() / x.std()).item() for _ in range(20)]
+    assert abs(sum(ratios) / len(ratios) - expected) < 0.03
+
+
+def test_non_local_without_zero_init_is_no_identity():
+    x = features()
+    assert (build_block("non_local", 64, zero_init=False)(x) - x).std() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "learning"),
+    [
+        ("se", {"at_start": "identity"}, {"mlp.2.weight", "mlp.2.bias"}),
+        ("se", {}, {"mlp.0.weight", "mlp.0.bias", "mlp.2.weight", "mlp.2.bias"}),
+        ("spatial", {"at_start": "identity"}, {"norm.weight", "norm.bias"}),
+        ("non_local", {}, {"norm.weight", "norm.bias"}),
+        ("static_gate", {"at_start": "identity"}, {"logits"}),
+    ],
+    ids=str,
+)
+def test_which_parameters_get_a_gradient_at_first(name, options, learning):
+    x = features()
+    torch.manual_seed(3)
+    block = build_block(name, 64, **options)
+    (block(x) * torch.randn_like(x)).sum().backward()
+    moved = {key for key, parameter in block.named_parameters() if parameter.grad.abs().max() > 1e-6}
+    assert moved == learning

@@ -1,0 +1,44 @@
+"""Image sets small enough to render and train on in every test."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from attn_tutorial.datasets.images import ImageSet
+
+
+def _make_images(count: int = 60, split: str = "train", start: int = 0, masks: bool = False) -> ImageSet:
+    """Random pixels in ten classes, `count` images, whose places in their file begin at `start`."""
+    generator = torch.Generator().manual_seed(start + count)
+    return ImageSet(
+        images=torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=generator),
+        labels=torch.arange(count) % 10,
+        classes=tuple("abcdefghij"),
+        split=split,
+        index=torch.arange(start, start + count),
+        name="shapes",
+        source="random pixels",
+        fingerprint="f" * 64,
+        masks=torch.rand((count, 32, 32), generator=generator) < 0.5 if masks else None,
+    )
+
+
+@pytest.fixture
+def make_images():
+    return _make_images
+
+
+@pytest.fixture
+def train() -> ImageSet:
+    return _make_images(60, "train", masks=True)
+
+
+@pytest.fixture
+def bank() -> ImageSet:
+    return _make_images(40, "bank", start=200)
+
+
+@pytest.fixture
+def test_images(bank: ImageSet) -> ImageSet:
+    return replace(_make_images(50, "test"), fragments=bank)
