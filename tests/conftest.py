@@ -42,3 +42,23 @@ def bank() -> ImageSet:
 @pytest.fixture
 def test_images(bank: ImageSet) -> ImageSet:
     return replace(_make_images(50, "test"), fragments=bank)
+
+
+@pytest.fixture(scope="session")
+def tiny_cifar(tmp_path_factory):
+    """A folder laid out as CIFAR-10 in class folders: 60 training and 15 test images a class, told apart by colour."""
+    from PIL import Image
+
+    from attn_tutorial.datasets.cifar10 import CLASSES
+
+    folder = tmp_path_factory.mktemp("tiny") / "cifar"
+    generator = torch.Generator().manual_seed(0)
+    for split, count in (("train", 60), ("test", 15)):
+        for label, name in enumerate(CLASSES):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            base = torch.tensor([25 * label, 255 - 25 * label, (90 * label) % 256])
+            for i in range(count):
+                pixels = (base + torch.randint(-20, 21, (32, 32, 3), generator=generator)).clamp(0, 255)
+                Image.fromarray(pixels.to(torch.uint8).numpy()).save(place / f"{i:04d}.png")
+    return folder

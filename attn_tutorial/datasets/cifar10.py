@@ -207,13 +207,12 @@ def _read_folder(source: Path) -> dict[str, bytes]:
 
 def _read_tar(source: Path) -> dict[str, bytes]:
     files = {}
-    with tarfile.open(source) as archive:
+    with tarfile.open(source, "r:" if source.name.lower().endswith(".tar") else "r:gz") as archive:
         for member in archive:
-            name = member.name.removeprefix("./")
-            if member.isfile() and _readable(source, name, member.size):
+            if member.isfile() and _readable(source, member.name, member.size):
                 file = archive.extractfile(member)
                 assert file is not None
-                files[name] = file.read()
+                files[member.name] = file.read()
         # a plain tar cut between two members would otherwise pass for a smaller one
         assert archive.fileobj is not None
         archive.fileobj.seek(archive.offset)

@@ -1,4 +1,4 @@
-"""Downloads the official CIFAR-10 archive from the first mirror that serves it well; continues what was begun.
+"""Downloads the official CIFAR-10 archive from the first mirror that serves well, resuming what was begun.
 
 Every mirror holds the same bytes, so a download broken off at one is continued at the next, and the md5
 decides.

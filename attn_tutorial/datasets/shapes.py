@@ -22,6 +22,7 @@ SHAPES_VERSION = 1
 TRAIN_PER_CLASS = 1200
 TEST_PER_CLASS = 500
 
+_STREAMS = {"train": 0, "test": 1}
 _FINE = 4  # samples along each side of a pixel, for smooth edges
 _PIXEL = 64  # position units in one pixel
 _UNIT = 1024  # shape units in one object radius
@@ -251,12 +252,13 @@ def draw_shapes(split: str, per_class: int) -> tuple[NDArray[np.uint8], NDArray[
         background colour by 40 or more.
 
     """
-    stream = ("train", "test").index(split)
+    if split not in _STREAMS:
+        raise ValueError(f"Unknown split {split!r}. Drawn are train and test; cut val and bank from these.")
     images = np.empty((len(CLASSES) * per_class, TILE, TILE, 3), dtype=np.uint8)
     masks = np.empty(images.shape[:3], dtype=np.bool_)
     for label in range(len(CLASSES)):
         for start in range(0, per_class, _CHUNK):
             stop = min(start + _CHUNK, per_class)
             place = slice(label * per_class + start, label * per_class + stop)
-            images[place], masks[place] = _draw(stream, label, range(start, stop))
+            images[place], masks[place] = _draw(_STREAMS[split], label, range(start, stop))
     return images, np.arange(len(CLASSES)).repeat(per_class), masks

@@ -145,7 +145,7 @@ def _read_manifest(folder: Path) -> Prepared | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         whole = all((folder / file).stat().st_size == size for file, size in manifest["bytes"].items())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
     if not whole:
         return None
@@ -188,7 +188,10 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
 
 
 def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]]:
-    decoded = cifar10.read_cifar10(source)
+    try:
+        decoded = cifar10.read_cifar10(source)
+    except OSError as error:
+        raise ImageSourceError(f"{source} cannot be read ({error}). Check its permissions.") from error
     arrays: dict[str, NDArray] = {
         "train_images": decoded.train.images,
         "train_labels": decoded.train.labels,

@@ -49,7 +49,8 @@ def difference_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
             continue
         low = high = np.nan
         if len(paired) > 1:
-            low, high = stats.t.interval(0.95, len(paired) - 1, paired.mean(), stats.sem(paired))
+            half = stats.t.ppf(0.975, len(paired) - 1) * stats.sem(paired)
+            low, high = paired.mean() - half, paired.mean() + half
         rows[variant] = {
             "difference": paired.mean(),
             "low": low,

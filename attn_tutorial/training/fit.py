@@ -185,4 +185,4 @@ def _peaks(recipe: TrainingSpec) -> tuple[float, ...]:
 def schedule(step: int, steps: int, warmup: float) -> float:
     """Share of the peak learning rate at a step: a line up over the first `warmup` of the steps, then a line to 0."""
     rise = warmup * steps
-    return (step + 1) / rise if step + 1 < rise else (steps - step) / max(1.0, steps - rise)
+    return min((step + 1) / rise if rise else 1.0, (steps - step) / (steps - rise), 1.0)

@@ -130,7 +130,7 @@ def test_where_the_slot_acts(position, stage):
 
 
 def test_the_four_positions_differ():
-    outputs = [seeded(block="static_gate", position=position).eval()(images()) for position in POSITIONS]
+    outputs = [seeded(block="se", position=position).eval()(images()) for position in POSITIONS]
     gaps = [(a - b).abs().max() for i, a in enumerate(outputs) for b in outputs[:i]]
     assert min(gaps) > 1e-4
 

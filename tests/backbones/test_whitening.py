@@ -21,7 +21,7 @@ def whitened(width, pixels):
 
 
 def test_responses_to_patches_are_white():
-    """All 48 directions: covariance λ/(λ + ε) on the diagonal, 0 beside it, on the patches it was computed from."""
+    """All 48 directions: covariance λ/(λ + ε) on the diagonal and 0 beside it, on the patches used."""
     pixels = correlated_images()
     conv = whitened(96, pixels)
     responses = torch.nn.functional.conv2d(pixels, conv.weight[:48], stride=4).transpose(0, 1).reshape(48, -1)

@@ -1,4 +1,4 @@
-"""Every page of the built book in a real browser: `make html` first, or name another build by the variable below."""
+"""Every page of the built book in a real browser: needs `make html` first, or the variable below."""
 
 import functools
 import os

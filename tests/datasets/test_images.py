@@ -1,0 +1,177 @@
+"""Splits of an image set as tensors."""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from attn_tutorial.datasets import shapes
+from attn_tutorial.datasets.cifar10 import CLASSES
+from attn_tutorial.datasets.images import ImageSet, load_images
+from attn_tutorial.datasets.store import prepare
+
+TRAIN, TEST = 25, 15  # images of a class
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders whose image j of class c has the constant colour (c, j, split)."""
+    folder = tmp_path_factory.mktemp("images")
+    for split, count in (("train", TRAIN), ("test", TEST)):
+        for label, name in enumerate(CLASSES):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                file = io.BytesIO()
+                colour = (label, number, split == "test")
+                Image.new("RGB", (32, 32), tuple(map(int, colour))).save(file, "PNG")
+                (folder / split / name / f"{number:04}.png").write_bytes(file.getvalue())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.mark.parametrize(
+    ("split", "numbers", "count"),
+    [
+        ("train", range(0, 23), TRAIN),
+        ("val", range(23, 25), TRAIN),
+        ("test", range(0, 12), TEST),
+        ("bank", range(12, 15), TEST),
+    ],
+)
+def test_splits(folder: Path, root: Path, split: str, numbers: range, count: int) -> None:
+    images = load_images("cifar10", split, root, folder)
+    expected = [(label, number) for label in range(10) for number in numbers]
+    colours = images.images.flatten(1, 2)
+    assert (colours == colours[:, :1]).all()
+    assert colours[:, 0, :2].tolist() == [list(pair) for pair in expected]
+    assert (colours[:, 0, 2] == (split in ("test", "bank"))).all()
+    assert images.labels.tolist() == [label for label, _ in expected]
+    assert images.index.tolist() == [label * count + number for label, number in expected]
+    assert len(images) == len(expected)
+    assert (images.images.dtype, images.labels.dtype, images.index.dtype) == (
+        torch.uint8,
+        torch.int64,
+        torch.int64,
+    )
+    prepared = prepare("cifar10", root, folder)
+    assert (images.name, images.split, images.classes) == ("cifar10", split, CLASSES)
+    assert (images.source, images.fingerprint) == (prepared.source, prepared.fingerprint)
+    assert images.masks is None
+
+
+def test_order_of_the_file_is_kept(
+    tmp_path: Path, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The official archive mixes its classes: the last of each class are val, in the order there."""
+    prepared = prepare("cifar10", tmp_path, folder)
+    order = np.random.default_rng(0).permutation(10 * TRAIN)
+    for part in ("images", "labels"):
+        file = prepared.folder / f"train_{part}.npy"
+        np.save(file, np.load(file)[order])
+    labels = np.load(prepared.folder / "train_labels.npy")
+    seen = np.array([(labels[:position] == label).sum() for position, label in enumerate(labels)])
+    for split, chosen in (("train", seen < 23), ("val", seen >= 23)):
+        images = load_images("cifar10", split, tmp_path, folder)
+        assert images.index.tolist() == np.flatnonzero(chosen).tolist()
+        assert images.labels.tolist() == labels[chosen].tolist()
+        assert images.images[:, 0, 0, 0].tolist() == labels[chosen].tolist()
+
+
+def test_take(folder: Path, root: Path) -> None:
+    images = load_images("cifar10", "train", root, folder)
+    shuffled = ImageSet(**{**vars(images), "labels": images.labels.flip(0), "images": images.images.flip(0)})
+    for source in (images, shuffled):
+        few = source.take(40)
+        assert torch.bincount(few.labels).tolist() == [4] * 10
+        kept = [int(i) for label in range(10) for i in torch.nonzero(source.labels == label)[:4, 0]]
+        assert few.index.tolist() == source.index[sorted(kept)].tolist()
+        assert few.images[:, 0, 0, 0].tolist() == few.labels.tolist()
+    assert len(images.take(230)) == len(images)
+
+
+@pytest.mark.parametrize("count", [0, -10, 15, 240])
+def test_take_refuses(folder: Path, root: Path, count: int) -> None:
+    images = load_images("cifar10", "train", root, folder)
+    with pytest.raises(
+        ValueError, match=f"{count} images of cifar10 train .* multiples of 10, from 10 to 230"
+    ):
+        images.take(count)
+
+
+def test_unknown_split_and_name(root: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"split 'tests'\. Allowed are: train, val, test, bank\. Did you mean test"
+    ):
+        load_images("shapes", "tests", root)
+    with pytest.raises(ValueError, match=r"data set 'shape'\. Allowed are: .* Did you mean shapes"):
+        load_images("shape", "test", root)
+
+
+def test_shapes_have_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "TRAIN_PER_CLASS", 20)
+    monkeypatch.setattr(shapes, "TEST_PER_CLASS", 10)
+    drawn, _, masks = shapes.draw_shapes("test", 10)
+    images = load_images("shapes", "bank", tmp_path)
+    assert images.index.tolist() == [label * 10 + number for label in range(10) for number in (8, 9)]
+    assert images.masks is not None
+    np.testing.assert_array_equal(images.images.numpy(), drawn[images.index])
+    np.testing.assert_array_equal(images.masks.numpy(), masks[images.index])
+    few = images.take(10)
+    assert few.masks is not None
+    np.testing.assert_array_equal(few.masks.numpy(), masks[few.index])
+
+
+def test_to_moves_every_tensor(folder: Path, root: Path) -> None:
+    moved = load_images("cifar10", "val", root, folder).to("meta")
+    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
+    assert [tensor.device.type for tensor in tensors] == ["meta"] * 3
+
+
+@pytest.fixture(scope="module")
+def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not os.environ.get("ATTN_TUTORIAL_CIFAR10"):
+        pytest.skip("ATTN_TUTORIAL_CIFAR10 is not set: CIFAR-10 itself is not tested")
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.mark.cifar
+def test_real_cifar10(real_root: Path) -> None:
+    sizes = {
+        split: len(load_images("cifar10", split, real_root)) for split in ("train", "val", "test", "bank")
+    }
+    assert sizes == {"train": 45_000, "val": 5_000, "test": 8_000, "bank": 2_000}
+    images = load_images("auto", "test", real_root)
+    assert torch.bincount(images.labels).tolist() == [800] * 10
+    assert images.source.startswith("CIFAR-10")
+    # published channel means of the training images, in thousandths: 491, 482, 447
+    means = load_images("cifar10", "train", real_root).images.numpy().mean((0, 1, 2)) / 255
+    assert means.tolist() == pytest.approx([0.491, 0.482, 0.447], abs=0.004)
+
+
+@pytest.mark.cifar
+def test_real_cifar10_loads_fast_the_second_time(real_root: Path) -> None:
+    load_images("cifar10", "test", real_root)
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        load_images("cifar10", "test", real_root)
+        seconds.append(time.perf_counter() - begun)
+    assert min(seconds) < 0.3, seconds
+
+
+@pytest.mark.cifar
+def test_real_cifar10_has_a_stable_fingerprint(real_root: Path) -> None:
+    prepared = prepare("cifar10", real_root)
+    if prepared.archive_sha256 != "45b041e867f5a40f79bfde38d3dd1fd511103d50068c1afecf6445e25234d4db":
+        pytest.skip(f"the fingerprint of {prepared.source} is not pinned")
+    # JPEG decoders may differ by version, so this pins the libjpeg that Pillow brings as well
+    assert prepared.fingerprint.startswith("8e1f0a7128c3")

@@ -1,0 +1,136 @@
+"""The shared look: colours that can be told apart, and figures and tables that work in both themes."""
+
+import base64
+import itertools
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from attn_tutorial.figures import style as looks
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    pages: list[dict[str, str]] = []
+    monkeypatch.setattr(looks, "display", lambda data, raw: pages.append(data))
+    return pages
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of WCAG 2, between 1 and 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)
+        ]
+        return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
+
+    low, high = sorted([luminance(first), luminance(second)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def draw_line() -> Figure:
+    figure, axes = plt.subplots()
+    axes.plot([0, 1])
+    axes.set_title("A title")
+    return figure
+
+
+def test_every_colour_stands_out_in_both_themes() -> None:
+    for colour in looks.palette([*looks.VARIANT_COLOURS, "mine", "yours", "theirs"]).values():
+        assert contrast(colour, looks.LIGHT_BACKGROUND) >= 3
+        assert contrast(colour, looks.DARK_BACKGROUND) >= 3
+
+
+def test_variants_differ_in_colour_and_in_marker() -> None:
+    assert looks.VARIANT_MARKERS.keys() == looks.VARIANT_COLOURS.keys()
+    assert len(set(looks.VARIANT_MARKERS.values())) == len(looks.VARIANT_MARKERS)
+    for first, second in itertools.combinations(looks.VARIANT_COLOURS.values(), 2):
+        assert np.abs(np.subtract(to_rgb(first), to_rgb(second))).max() > 0.2
+
+
+def test_a_palette_is_stable_and_knows_new_variants() -> None:
+    colours = looks.palette(["mine", "se", "se", "yours"])
+    assert list(colours) == ["mine", "se", "yours"]
+    assert colours["se"] == looks.palette(["baseline", "se"])["se"]
+    assert len(set(colours.values())) == 3
+
+
+def test_a_figure_comes_in_two_versions_of_which_plain_jupyter_shows_one(shown: list[dict[str, str]]) -> None:
+    before = plt.rcParams["text.color"]
+    looks.show(draw_line, 'A line "up"', "Goes up & on.")
+    (page,) = shown
+    light, dark = re.findall(r"<img [^>]*>", page["text/html"])
+    assert 'class="figure-light' in light
+    assert "display:none" not in light
+    assert 'class="figure-dark' in dark
+    assert "display:none" in dark
+    assert all('alt="A line &quot;up&quot;"' in image for image in (light, dark))
+    assert "<figcaption>Goes up &amp; on.</figcaption>" in page["text/html"]
+    assert page["text/plain"] == '[figure: A line "up"]'
+    light_svg, dark_svg = (
+        base64.b64decode(re.search(r"base64,([^\"]+)", image)[1]).decode() for image in (light, dark)
+    )
+    assert looks.LIGHT_BACKGROUND in light_svg
+    assert looks.DARK_BACKGROUND in dark_svg
+    assert looks.DARK_BACKGROUND not in light_svg
+    assert plt.get_fignums() == []
+    assert plt.rcParams["text.color"] == before
+
+
+def test_the_same_drawing_gives_the_same_bytes(shown: list[dict[str, str]]) -> None:
+    looks.show(draw_line, "A line")
+    looks.show(draw_line, "A line")
+    assert shown[0] == shown[1]
+
+
+def test_many_marks_become_pixels(shown: list[dict[str, str]]) -> None:
+    def draw() -> Figure:
+        figure, axes = plt.subplots()
+        axes.scatter(*np.random.default_rng(0).random((2, 5000)))
+        return figure
+
+    looks.show(draw, "A cloud of points")
+    assert shown[0]["text/html"].count("data:image/png;base64,") == 2
+    assert f'width="{round(96 * looks.WIDTH)}"' in shown[0]["text/html"]
+
+
+def test_a_picture_keeps_its_own_pixels(shown: list[dict[str, str]]) -> None:
+    def draw() -> Figure:
+        figure, axes = plt.subplots()
+        axes.imshow(np.zeros((48, 40, 3), np.uint8))
+        return figure
+
+    looks.show(draw, "A black canvas")
+    svg = base64.b64decode(re.search(r"svg\+xml;base64,([^\"]+)", shown[0]["text/html"])[1]).decode()
+    assert re.search(r'<image [^>]*width="40(\.0)?"', svg)
+
+
+def test_a_figure_needs_a_description_and_a_figure() -> None:
+    with pytest.raises(ValueError, match="alt"):
+        looks.show(draw_line, " ")
+    with pytest.raises(TypeError, match="must return its matplotlib Figure"):
+        looks.show(lambda: None, "Nothing")  # type: ignore[arg-type, return-value]
+
+
+def test_a_table_has_a_caption_scopes_and_its_own_scroll_box(shown: list[dict[str, str]]) -> None:
+    index = pd.Index(["baseline", "se<"], name="variant")
+    looks.show_table(pd.DataFrame({"0": [79.5, 78.2], "5": [57.3, 56.2]}, index=index), "Accuracy & more")
+    page = shown[0]["text/html"]
+    assert "<figcaption>Accuracy &amp; more</figcaption>" in page
+    assert 'role="region" aria-label="Accuracy &amp; more" tabindex="0" style="overflow-x:auto"' in page
+    assert re.findall(r'<th scope="col">([^<]*)</th>', page) == ["variant", "0", "5"]
+    assert re.findall(r'<th scope="row">([^<]*)</th>', page) == ["baseline", "se&lt;"]
+    assert "<th>" not in page
+    assert page.count("<tr") == 3
+
+
+def test_a_table_leaves_out_an_index_that_only_counts(shown: list[dict[str, str]]) -> None:
+    looks.show_table(pd.DataFrame({"block": ["se"], "parameters": [512]}), "Sizes")
+    assert 'scope="row"' not in shown[0]["text/html"]
+    assert "512" in shown[0]["text/html"]

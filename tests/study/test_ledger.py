@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from attn_tutorial.study import Ledger, Record, Study
+from attn_tutorial.study.ledger import LedgerError
+from attn_tutorial.study.record import Images, circumstances
+
+IMAGES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
+
+
+def make_record(run, images=IMAGES, preset="quick", base=80.0, **changes):
+    rows = [
+        {"types": types, "severity": severity, "accuracy": (base - 3 * severity) / 100, "images": 100}
+        for types in ("fragments+noise", "noise")
+        for severity in range(6)
+    ]
+    return Record(
+        **{
+            "run_id": run.run_id, "study": "headline", "preset": preset, "variant": run.variant, "spec": run.spec,
+            "status": "done", "accuracy": rows, "parameters": 10, "samples_per_second": 1.0, "training_seconds": 60.0,
+            **circumstances(images, "cpu", 1), **changes,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def runs():
+    return Study.load("headline").plan("quick", IMAGES, seeds=2)
+
+
+def test_records_survive_the_way_to_disk_and_back(tmp_path, runs):
+    ledger = Ledger(tmp_path / "new" / "folder")
+    record = make_record(runs[0])
+    ledger.add(record)
+    assert ledger.get(runs[0].run_id) == record
+    assert list(ledger) == [record]
+    assert [path.name for path in ledger.folder.iterdir()] == [f"{runs[0].run_id}.json"]
+
+
+def test_the_file_holds_what_the_run_depended_on(tmp_path, runs):
+    Ledger(tmp_path).add(make_record(runs[1]))
+    values = json.loads((tmp_path / f"{runs[1].run_id}.json").read_text())
+    assert values["spec"]["block"] == "se"
+    assert values["spec"]["seed"] == 0
+    assert values["data"]["fingerprint"] == "b" * 64
+    assert set(values) >= {"run_id", "study", "preset", "status", "weights_sha256", "resumed_at", "git_revision", "threads"}
+    assert set(values["versions"]) == {"attn_tutorial", "python", "torch", "numpy", "pillow"}
+
+
+def test_the_frame_is_tidy(tmp_path, runs):
+    ledger = Ledger(tmp_path)
+    for run in runs:
+        ledger.add(make_record(run))
+    frame = ledger.frame(runs[:3])
+    assert len(frame) == 3 * 12
+    row = frame[(frame.variant == "se") & (frame.types == "noise") & (frame.severity == 5)].iloc[0]
+    assert row.accuracy == pytest.approx(65.0)
+    assert Ledger(tmp_path / "none").frame().empty
+
+
+def test_failed_runs_are_run_again_and_diverged_ones_are_not(tmp_path, runs):
+    ledger = Ledger(tmp_path)
+    ledger.add(make_record(runs[0], status="failed", error="no"))
+    ledger.add(make_record(runs[1], status="diverged", error="no"))
+    assert not ledger.has_result(runs[0].run_id)
+    assert ledger.has_result(runs[1].run_id)
+    assert not ledger.has_result(runs[2].run_id)
+    assert ledger.frame().empty
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: "",
+        lambda values: json.dumps(values)[:200],
+        lambda values: "[]",
+        lambda values: json.dumps({**values, "schema_version": 99}),
+        lambda values: json.dumps({**values, "run_id": "0" * 16}),
+        lambda values: json.dumps({**values, "spec": {**values["spec"], "seed": 7}}),
+        lambda values: json.dumps({**values, "status": "splendid"}),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_left_out_and_named(tmp_path, runs, spoil):
+    ledger = Ledger(tmp_path)
+    for run in runs[:2]:
+        ledger.add(make_record(run))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    path.write_text(spoil(json.loads(path.read_text())))
+    with pytest.warns(UserWarning, match=f"{path.name} is left out"):
+        assert [record.run_id for record in ledger] == [runs[1].run_id]
+    assert path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"results folder .*file/runs was given, .* --results"):
+        Ledger(tmp_path / "file" / "runs").make_writable()
+
+
+def test_what_a_ledger_holds_is_kept_apart_by_preset_and_images(tmp_path, runs):
+    other = Images(name="cifar10", source="CIFAR-10", fingerprint="c" * 64, archive_sha256=None)
+    study, ledger = Study.load("headline"), Ledger(tmp_path)
+    for run in runs[:5]:
+        ledger.add(make_record(run))
+    for run in study.plan("quick", other)[:1]:
+        ledger.add(make_record(run, other))
+    for run in study.plan("smoke", IMAGES)[:2]:
+        ledger.add(make_record(run, preset="smoke"))
+    held = {(kind.preset, kind.images.name): [run.variant for run in kind.runs] for kind in study.held_in(ledger)}
+    assert held == {
+        ("quick", "shapes"): ["baseline", "se", "cbam", "non_local", "baseline"],
+        ("quick", "cifar10"): ["baseline"],
+        ("smoke", "shapes"): ["baseline", "se"],
+    }

@@ -1,0 +1,120 @@
+import threading
+import time
+
+import pytest
+
+from attn_tutorial.spec import RunSpec, SpecError
+from attn_tutorial.study import Ledger, PlannedRun, run_study
+from attn_tutorial.study.execute import Setting, execute
+from attn_tutorial.study.images import prepare_images
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_cifar, tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    return prepare_images(str(tiny_cifar), root), root
+
+
+@pytest.fixture
+def setting(prepared, tmp_path):
+    (images, source), root = prepared
+    return Setting("headline", "smoke", images, root, source, tmp_path / "runs", "cpu", 60.0)
+
+
+def plan(setting, **variants):
+    runs = []
+    for name, change in variants.items():
+        spec = RunSpec.parse(
+            {
+                "data": {"name": "cifar10"},
+                "training": {"samples": 128, "batch_size": 32, **change.pop("training", {})},
+                "backbone": {"depth": 8, "width": 16, "stem": "whiten4"},
+                "evaluation": {"images": 20, "types": ["fragments+noise"], "severities": [0, 5]},
+                **change,
+            }
+        )
+        runs.append(PlannedRun(spec.run_id(setting.images.fingerprint), name, spec))
+    return runs
+
+
+@pytest.mark.parametrize("runner", ["serial", "processes"])
+def test_missing_runs_are_trained_and_recorded(setting, runner, capsys):
+    runs = plan(setting, baseline={}, se={"block": "se"}, cbam={"block": "cbam"})
+    ledger = Ledger(setting.results)
+    assert run_study(runs[:1], setting, "serial") == {"done": 1}
+    first = ledger.get(runs[0].run_id)
+    assert run_study(runs, setting, runner, workers=2) == {"done": 2}
+    assert run_study(runs, setting, runner) == {}
+    assert ledger.get(runs[0].run_id) == first  # not trained again
+    for run in runs:
+        record = ledger.get(run.run_id)
+        assert record.status == "done"
+        assert record.spec == run.spec
+        assert record.samples == 128
+        assert record.samples_per_second > 0
+        assert len(record.weights_sha256) == 64
+        assert [(row.types, row.severity) for row in record.accuracy] == [("fragments+noise", 0), ("fragments+noise", 5)]
+        assert record.curve[-1].samples == 128
+        assert record.data.fingerprint == setting.images.fingerprint
+    assert not list((setting.results / "work").glob("*/step-*.pt"))
+    assert "2 runs to train, 1 are in the ledger" in capsys.readouterr().out
+
+
+def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting, tmp_path):
+    import torch
+
+    from dataclasses import replace
+
+    (run,) = plan(setting, se={"block": "se"})
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run_study([run], setting, "serial")
+    finally:
+        torch.set_num_threads(before)
+    other = replace(setting, results=tmp_path / "other")
+    import os
+
+    two = plan(setting, se={"block": "se"}, extra={"seed": 9})
+    run_study(two, other, "processes", workers=max(2, len(os.sched_getaffinity(0))))
+    hashes = {Ledger(folder).get(run.run_id).weights_sha256 for folder in (setting.results, other.results)}
+    assert len(hashes) == 1
+
+
+def test_a_run_that_fails_or_diverges_is_recorded_and_the_rest_go_on(setting):
+    runs = plan(
+        setting,
+        broken={"block": "se", "block_options": {"reduction": 999}},
+        diverges={"training": {"lr": 1e30, "conv_lr": 1e30}},
+        baseline={},
+    )
+    assert run_study(runs, setting, "serial") == {"failed": 1, "diverged": 1, "done": 1}
+    ledger = Ledger(setting.results)
+    assert "reduction 999" in ledger.get(runs[0].run_id).error
+    assert "lower the learning rates" in ledger.get(runs[1].run_id).error
+    assert run_study(runs, setting, "serial") == {"failed": 1}  # a failed run is tried again
+
+
+def test_a_run_in_other_hands_is_left_to_them(setting):
+    (run,) = plan(setting, baseline={"training": {"samples": 1280}})
+    threads_outcomes = []
+    holds = threading.Event()
+
+    def first():
+        threads_outcomes.append(execute(run, setting, lambda progress: holds.set(), lambda: False))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert holds.wait(60)
+    assert execute(run, setting, lambda progress: None, lambda: False) == "busy"
+    thread.join()
+    assert threads_outcomes == ["done"]
+    began = time.monotonic()
+    assert execute(run, setting, lambda progress: None, lambda: False) == "done"
+    assert time.monotonic() - began < 1  # found in the ledger, not trained again
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(("quick",), "allowed are auto, serial, processes"), (("serial", 0), "at least 1"), (("serial", "2"), "at least 1")])
+def test_unknown_runners_and_workers_are_refused(setting, arguments, message):
+    with pytest.raises(SpecError, match=message):
+        run_study(plan(setting, baseline={}), setting, *arguments)

@@ -1,0 +1,55 @@
+import pytest
+
+from attn_tutorial.blocks import BLOCK_NAMES
+from attn_tutorial.spec import SpecError
+from attn_tutorial.study import Preset, Study, preset_names, study_names
+from attn_tutorial.study.record import Images
+
+CIFAR = Images(name="cifar10", source="CIFAR-10", fingerprint="a" * 64, archive_sha256=None)
+SHAPES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
+
+
+def test_the_headline_compares_what_it_says():
+    runs = Study.load("headline").plan("quick", CIFAR)
+    assert [run.variant for run in runs] == ["baseline", "se", "cbam", "non_local"]
+    assert [run.spec.block for run in runs] == [None, "se", "cbam", "non_local"]
+    assert len({run.run_id for run in runs}) == 4
+
+
+@pytest.mark.parametrize("study", study_names())
+@pytest.mark.parametrize("preset", preset_names())
+def test_variants_differ_in_their_slots_only(study, preset):
+    slots = {"block", "block_options", "stages", "position"}
+    for images in (CIFAR, SHAPES):
+        runs = Study.load(study).plan(preset, images, seeds=1)
+        shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
+        assert len(shared) == 1
+        assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
+
+
+def test_more_seeds_keep_the_runs_of_fewer():
+    study = Study.load("headline")
+    one, two = (study.plan("quick", CIFAR, seeds) for seeds in (1, 2))
+    assert two[:4] == one
+    assert {run.spec.seed for run in two} == {0, 1}
+
+
+def test_other_images_make_other_runs():
+    study = Study.load("headline")
+    ids = [run.run_id for images in (CIFAR, SHAPES) for run in study.plan("smoke", images)]
+    assert len(set(ids)) == 8
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Study.load("hedline"), "study 'hedline' was given; allowed are .*headline.* did you mean 'headline'"),
+        (lambda: Preset.load("quik"), "preset 'quik' was given; allowed are smoke, quick.* did you mean 'quick'"),
+        (lambda: Study.load("headline").plan("quick", CIFAR, 0), "count of at least 1"),
+        (lambda: Study.load("headline").plan("quick", CIFAR, "2"), "count of at least 1"),
+        (lambda: Study.load("headline").plan("quick", CIFAR, True), "count of at least 1"),
+    ],
+)
+def test_unknown_names_and_counts_are_refused(call, message):
+    with pytest.raises(SpecError, match=message):
+        call()

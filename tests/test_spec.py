@@ -1,0 +1,48 @@
+import pytest
+
+from attn_tutorial.spec import RunSpec, SpecError
+
+GIVEN = {"data": {"name": "shapes"}, "training": {"samples": 1000}}
+
+
+def test_the_id_names_spec_and_images():
+    spec = RunSpec.parse(GIVEN)
+    assert spec.run_id("a") == RunSpec.model_validate_json(spec.model_dump_json()).run_id("a")
+    others = [
+        RunSpec.parse({**GIVEN, "seed": 1}).run_id("a"),
+        RunSpec.parse({**GIVEN, "block": "se"}).run_id("a"),
+        RunSpec.parse({**GIVEN, "training": {"samples": 1001}}).run_id("a"),
+        spec.run_id("b"),
+    ]
+    assert len({spec.run_id("a"), *others}) == 5
+    # The name of a run is part of every published record: it may not drift from machine to machine.
+    assert spec.run_id("a") == "c316650023267c53"
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"training": {"samples": 1000, "lr": "1e-3"}}, ["training.lr", "'1e-3' was given", "text, not a number", "1.0e-3"]),
+        ({"training": {"samples": 1000.5}}, ["training.samples", "1000.5 was given", "integer"]),
+        ({"training": {"samples": 1000, "learning_rate": 0.1}}, ["learning_rate: unknown name", "lr", "momentum"]),
+        ({"block": "cbma"}, ["cbma", "cbam"]),
+        ({"block": "se", "block_options": {"reductoin": 8}}, ["reductoin", "reduction"]),
+        ({"block_options": {"reduction": 8}}, ["without a block"]),
+        ({"data": {"name": "cifar"}}, ["data.name", "'cifar' was given", "'cifar10'"]),
+        ({"stages": [4]}, ["stages", "4 was given"]),
+        ({"clutter": {"severities": [7]}}, ["clutter.severities", "7 was given"]),
+        ({"seed": -1}, ["seed", "-1 was given", "greater than or equal to 0"]),
+        ({"training": {}}, ["training.samples", "nothing was given"]),
+    ],
+)
+def test_what_is_wrong_is_said(change, parts):
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse({**GIVEN, **change})
+    for part in parts:
+        assert part in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_a_spec_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        RunSpec.parse(GIVEN).seed = 3  # type: ignore[misc]
