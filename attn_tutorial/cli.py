@@ -35,7 +35,9 @@ def data() -> None:
     """Images: fetch CIFAR-10, see what is there, look at canvases."""
 
 
-_root = click.option("--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder of raw/.")
+_root = click.option(
+    "--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder of raw/."
+)
 _data = click.option("--data", "images", default="auto", show_default=True, help=DATA_HELP)
 _results = click.option(
     "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of the records."
@@ -140,9 +142,9 @@ _seeds = click.option("--seeds", type=int, help="Number of seeds; the preset's b
 @click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
 def run(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, **how: Any) -> None:
     """Train what the ledger lacks of study NAME; stop with Ctrl-C, go on with the same command."""
+    from attn_tutorial.figures.tables import accuracy_table
     from attn_tutorial.study import Ledger, StudyInterrupted
     from attn_tutorial.study.start import start_study
-    from attn_tutorial.figures.tables import accuracy_table
 
     try:
         runs, counts = start_study(name, preset, seeds, images, results, root=root, **how)
@@ -152,7 +154,11 @@ def run(name: str, preset: str, seeds: int | None, root: Path, images: str | Non
     click.echo(accuracy_table(Ledger(results).frame(runs)).to_string())
     unfinished = {outcome: count for outcome, count in counts.items() if outcome != "done"}
     if unfinished:
-        click.echo(", ".join(f"{count} {outcome}" for outcome, count in unfinished.items()) + f": see the records in {results}", err=True)
+        click.echo(
+            ", ".join(f"{count} {outcome}" for outcome, count in unfinished.items())
+            + f": see the records in {results}",
+            err=True,
+        )
         sys.exit(1)
 
 
@@ -172,7 +178,9 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
     ledger = Ledger(results)
     for planned in Study.load(name).plan(preset, prepared, seeds):
         record = ledger.get(planned.run_id)
-        click.echo(f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {record.status if record else 'missing'}")
+        click.echo(
+            f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {record.status if record else 'missing'}"
+        )
 
 
 @study.command()
@@ -191,6 +199,8 @@ def table(name: str, preset: str, seeds: int | None, root: Path, images: str | N
     prepared, _ = prepare_images(images, root, preset)
     frame = Ledger(results).frame(Study.load(name).plan(preset, prepared, seeds))
     if frame.empty:
-        raise click.ClickException(f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first")
+        raise click.ClickException(
+            f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first"
+        )
     click.echo(f"{prepared.source}; preset {preset}")
     click.echo(accuracy_table(frame).to_string())

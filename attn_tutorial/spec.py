@@ -16,10 +16,7 @@ from pydantic import (
 )
 
 from attn_tutorial.blocks.options import check_block
-from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEVERITIES, TILE
-
-EVALUATION_TYPES = ("+".join(CLUTTER_TYPES), *CLUTTER_TYPES)
-"""What a test may compose: all types that training sees, or one of them alone."""
+from attn_tutorial.datasets.names import CLUTTER_VERSION, SEVERITIES, TILE
 
 
 def _as_tuple(value: object) -> object:
@@ -67,7 +64,7 @@ class BackboneSpec(Part):
 class ClutterSpec(Part):
     """The clutter that training sees."""
 
-    types: ClutterTypes = CLUTTER_TYPES
+    types: ClutterTypes = ("fragments", "noise")
     severities: Severities = (0, 1, 2, 3)
     canvas: Annotated[int, Field(ge=TILE, le=128)] = 48
 
@@ -98,7 +95,8 @@ class EvaluationSpec(Part):
     """How many of the test images, the same share of each class; all by default."""
     types: Annotated[
         tuple[Literal["fragments+noise", "fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)
-    ] = EVALUATION_TYPES
+    ] = ("fragments+noise", "fragments", "noise")
+    """What is composed: all types that training sees, or one of them alone."""
     severities: Severities = SEVERITIES
 
 
@@ -108,11 +106,11 @@ class RunSpec(Part):
     data: DataSpec
     training: TrainingSpec
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the starting weights, the order of the images and the training clutter; the test clutter is always the same."""
+    """Of the starting weights, the order of the images and the training clutter; the test clutter is fixed."""
     backbone: BackboneSpec = BackboneSpec()
     block: str | None = None
     """The block in the slots; none for the baseline."""
-    block_options: dict[str, Any] = {}
+    block_options: dict[str, Any] = Field(default_factory=dict)
     stages: Annotated[tuple[Literal[1, 2, 3], ...], Field(min_length=1), BeforeValidator(_as_tuple)] | None = None
     """The stages, counted from 1, whose slots hold the block; all by default."""
     position: Literal["standard", "pre", "post", "identity"] = "standard"
@@ -124,7 +122,9 @@ class RunSpec(Part):
         if self.block is not None:
             check_block(self.block, self.block_options)
         elif self.block_options:
-            raise ValueError(f"block_options {self.block_options} were given without a block: name the block, or leave them out")
+            raise ValueError(
+                f"block_options {self.block_options} were given without a block: name the block, or leave them out"
+            )
         return self
 
     def run_id(self, fingerprint: str) -> str:
@@ -135,7 +135,9 @@ class RunSpec(Part):
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Turn pydantic's report into sentences: what was given, what is allowed, what to do."""
-    return f"{model.__name__} is not valid:\n" + "\n".join(f"  - {_sentence(detail, model)}" for detail in error.errors())
+    return f"{model.__name__} is not valid:\n" + "\n".join(
+        f"  - {_sentence(detail, model)}" for detail in error.errors()
+    )
 
 
 def _sentence(detail: Any, model: type[BaseModel]) -> str:
@@ -149,7 +151,10 @@ def _sentence(detail: Any, model: type[BaseModel]) -> str:
         return str(detail["ctx"]["error"])
     sentence = f"{place}: {given!r} was given; {detail['msg'][0].lower()}{detail['msg'][1:]}"
     if isinstance(given, str) and _is_number(given):
-        sentence += ". It is text, not a number: leave the quotes out, and in YAML write 0.001 or 1.0e-3, since 1e-3 is text there"
+        sentence += (
+            ". It is text, not a number: leave the quotes out, and in YAML write 0.001 or 1.0e-3, "
+            "since 1e-3 is text there"
+        )
     return sentence
 
 

@@ -12,7 +12,7 @@ import pytest
         "import attn_tutorial.study",
         "from attn_tutorial.cli import main; main(['study', 'list'], standalone_mode=False)",
         "from attn_tutorial.study import Study; from attn_tutorial.study.record import Images;"
-        "Study.load('headline').plan('quick', Images(name='cifar10', source='', fingerprint='a', archive_sha256=None), 3)",
+        "Study.load('headline').plan('quick', Images(name='shapes', source='', fingerprint='', archive_sha256=None))",
     ],
 )
 def test_torch_is_not_loaded(statement):

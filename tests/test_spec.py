@@ -22,7 +22,10 @@ def test_the_id_names_spec_and_images():
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"training": {"samples": 1000, "lr": "1e-3"}}, ["training.lr", "'1e-3' was given", "text, not a number", "1.0e-3"]),
+        (
+            {"training": {"samples": 1000, "lr": "1e-3"}},
+            ["training.lr", "'1e-3' was given", "text, not a number", "1.0e-3"],
+        ),
         ({"training": {"samples": 1000.5}}, ["training.samples", "1000.5 was given", "integer"]),
         ({"training": {"samples": 1000, "learning_rate": 0.1}}, ["learning_rate: unknown name", "lr", "momentum"]),
         ({"block": "cbma"}, ["cbma", "cbam"]),

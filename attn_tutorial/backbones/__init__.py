@@ -3,5 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"resnet": ["ResNet", "resnet"], "whitening": ["whiten_stem_"]}
+    __name__, submod_attrs={"cifar_resnet": ["ResNet", "resnet"], "whitening": ["whiten_stem_"]}
 )

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from attn_tutorial.backbones.resnet import Images, ResNet
+from attn_tutorial.backbones.cifar_resnet import Images, ResNet
 
 EPSILON = 5e-4
 """Added to each eigenvalue, so that directions with hardly any variance are not blown up."""

@@ -20,5 +20,5 @@ def build_block(name: str, channels: int, **options: Any) -> AttentionBlock:
     Raises `ValueError` if the block or an option is unknown, a value is not allowed, or the channels do not
     suit the options.
     """
-    complete = check_block(name, options)
-    return BLOCKS[name](channels, **complete)
+    check_block(name, options)
+    return BLOCKS[name](channels, **options)

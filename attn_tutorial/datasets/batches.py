@@ -10,7 +10,7 @@ from attn_tutorial.datasets.names import SPLITS
 
 
 class Batches:
-    """Training batches by step: batch number *n* is the same whether the run started at 0 or was resumed just before it.
+    """Training batches by step: number *n* is the same whether the run started at 0 or was resumed just before it.
 
     Args:
         images: the training images.

@@ -91,9 +91,7 @@ def find_source(path: Path) -> Path:
         raise ImageSourceError(f"The folder {path} holds no CIFAR-10 images. {ALLOWED}. Check the path.")
     if len(found) > 1:
         names = ", ".join(entry.name for entry in found)
-        raise ImageSourceError(
-            f"The folder {path} holds several sources of images ({names}). Name the one to use."
-        )
+        raise ImageSourceError(f"The folder {path} holds several sources of images ({names}). Name the one to use.")
     return found[0]
 
 
@@ -129,9 +127,7 @@ def read_cifar10(source: Path) -> Cifar10:
         if md5 is not None:
             _check_md5(source, md5)
         train, test = (_read_batches(source, batches, split) for split in _FOLDER_SPLITS)
-        text = (
-            "CIFAR-10, official archive" if md5 else f"CIFAR-10, unpacked batches ({source.resolve().name})"
-        )
+        text = "CIFAR-10, official archive" if md5 else f"CIFAR-10, unpacked batches ({source.resolve().name})"
     else:
         by_class = _class_folders(source, files)
         train, test = (_decode(source, by_class, split) for split in _FOLDER_SPLITS)
@@ -267,8 +263,7 @@ def _read_batches(source: Path, batches: Mapping[str, bytes], split: str) -> Spl
     missing = [name for name in _BATCHES[split] if name not in batches]
     if missing:
         raise ImageSourceError(
-            f"{source} lacks {', '.join(missing)}. Needed are {', '.join(_BATCH_NAMES)}. "
-            f"Unpack {ARCHIVE_NAME} again."
+            f"{source} lacks {', '.join(missing)}. Needed are {', '.join(_BATCH_NAMES)}. Unpack {ARCHIVE_NAME} again."
         )
     pixels, labels = [], []
     for name in tqdm(_BATCHES[split], desc=f"reading CIFAR-10 {split}", unit="batch", disable=None):
@@ -307,9 +302,7 @@ def _class_folders(source: Path, files: Mapping[str, bytes]) -> dict[tuple[str, 
         raise ImageSourceError(f"{source} holds no CIFAR-10 images. {ALLOWED}. Check what it holds.")
     if len(wrappers) > 1:
         names = ", ".join("/".join(wrapper) or "the top level" for wrapper in sorted(wrappers))
-        raise ImageSourceError(
-            f"{source} has train/ or test/ in several places ({names}). Keep one data set in it."
-        )
+        raise ImageSourceError(f"{source} has train/ or test/ in several places ({names}). Keep one data set in it.")
     for split in _FOLDER_SPLITS:
         given = {label for part, label in found if part == split}
         missing, unknown = sorted(set(CLASSES) - given), sorted(given - set(CLASSES))

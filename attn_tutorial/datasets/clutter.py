@@ -74,7 +74,8 @@ class Clutter:
         levels.check_severity(self.severity)
         if type(self.canvas) is not int or not TILE <= self.canvas <= 2 * PERIOD:
             raise ValueError(
-                f"canvas {self.canvas!r} was given; allowed is a side in pixels from {TILE} (the tile's own) to {2 * PERIOD}"
+                f"canvas {self.canvas!r} was given; "
+                f"allowed is a side in pixels from {TILE} (the tile's own) to {2 * PERIOD}"
             )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise ValueError(f"seed {self.seed!r} was given; allowed is a whole number from 0 to 2^32-1")

@@ -26,7 +26,7 @@ _CHROMA = 3  # colour octaves weigh 3/8 of the brightness octaves: grey-dominate
 
 @functools.cache
 def noise_bank() -> Tensor:
-    """Return the bank as int8 (FIELDS, PERIOD, PERIOD, 3), zero mean, SD FIELD_SD. Source: this benchmark, version 1."""
+    """Return the bank as int8 (FIELDS, PERIOD, PERIOD, 3), zero mean, SD FIELD_SD."""
     brightness = _octaves(channels=1, stream=0)
     colour = _octaves(channels=3, stream=1)
     field = 8 * brightness + _CHROMA * colour
@@ -47,9 +47,7 @@ def noise_windows(side: int, device: torch.device) -> Tensor:
     repeats = 1 + -(-side // PERIOD)
     tiled = noise_bank().repeat(1, repeats, repeats, 1).contiguous().to(device)
     field, row, column, channel = tiled.stride()
-    return tiled.as_strided(
-        (FIELDS, PERIOD, PERIOD, side, side, 3), (field, row, column, row, column, channel)
-    )
+    return tiled.as_strided((FIELDS, PERIOD, PERIOD, side, side, 3), (field, row, column, row, column, channel))
 
 
 def _octaves(channels: int, stream: int) -> Tensor:

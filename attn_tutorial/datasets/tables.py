@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 
-def table(values: Sequence[int] | Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
+def table(
+    values: Sequence[int] | Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype = torch.int64
+) -> Tensor:
     """Return `values` as a tensor on `device`; made once, since each new one on a GPU is a copy from the host."""
     return _table(tuple(values), device, dtype)
 

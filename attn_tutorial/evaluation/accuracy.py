@@ -29,6 +29,7 @@ def accuracy_by_severity(
     Returns:
         one row for each composition and severity: `types`, `severity`, `accuracy` (0 to 1) and `images`. At severity 0
         every composition is the same weak background, and is tested once.
+
     """
     model.eval()
     if spec.evaluation.images is not None:

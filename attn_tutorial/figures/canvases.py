@@ -20,7 +20,9 @@ def draw_canvas(axes: Axes, batch: CanvasBatch, position: int, outline: bool = T
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=_OUTLINE, linewidth=1.2))
 
 
-def severity_grid(images: ImageSet, types: tuple[str, ...] = ("fragments", "noise"), rows: int = 4, seed: int = 0) -> Figure:
+def severity_grid(
+    images: ImageSet, types: tuple[str, ...] = ("fragments", "noise"), rows: int = 4, seed: int = 0
+) -> Figure:
     """Draw canvases, a row for each of `rows` images of different classes, severity 0 to 5 from left to right."""
     chosen = torch.arange(rows) * len(images) // rows
     figure, grid = plt.subplots(rows, len(SEVERITIES), figsize=(6.4, 1.1 * rows + 0.3), squeeze=False)

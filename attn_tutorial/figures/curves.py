@@ -13,22 +13,23 @@ from attn_tutorial.study import Record
 
 
 def severity_curves(frame: pd.DataFrame, chance: float, types: str = PRIMARY) -> Figure:
-    """Accuracy over severity: a line a variant through its seeds' mean, a thin line for each seed where there are several.
+    """Accuracy over severity: a line a variant through its seeds' mean, and a thin line for each seed.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
         chance: accuracy of guessing, in percent.
         types: the composition of clutter types.
+
     """
     chosen = frame[frame["types"] == types]
     figure, axes = plt.subplots()
     colours = palette(chosen["variant"])
     for (variant, _), seed in chosen.groupby(["variant", "seed"]):
         axes.plot(seed["severity"], seed["accuracy"], color=colours[str(variant)], linewidth=0.6, alpha=0.6)
-    markers: dict[str, str] | bool = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
+    known = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
     sns.lineplot(
         chosen, x="severity", y="accuracy", hue="variant", style="variant", palette=colours, dashes=False,
-        markers=markers if len(markers) == len(colours) else True, errorbar=None, ax=axes,
+        markers=known if len(known) == len(colours) else True, errorbar=None, ax=axes,
     )  # fmt: skip
     axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
     axes.annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
@@ -41,12 +42,17 @@ def learning_curves(records: Iterable[Record]) -> Figure:
     """Training loss and training accuracy over the images seen: a line for each run."""
     points = pd.DataFrame(
         [
-            {"variant": record.variant, "run": record.run_id, "thousand images": point.samples / 1000, "loss": point.loss,
-             "accuracy in %": 100 * point.accuracy}
+            {
+                "variant": record.variant,
+                "run": record.run_id,
+                "thousand images": point.samples / 1000,
+                "loss": point.loss,
+                "accuracy in %": 100 * point.accuracy,
+            }
             for record in records
             for point in record.curve
         ]
-    )  # fmt: skip
+    )
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.0))
     for axes, measure in zip(panels, ("loss", "accuracy in %"), strict=True):
         sns.lineplot(

@@ -142,10 +142,13 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
     """Display ``frame`` as a table with a caption, which scrolls inside its own box where the page is narrow.
 
     Numbers appear as they are in the frame: round them (``frame.round(1)``) or format them before. An index
-    that merely counts the rows is left out.
+    without a name that merely counts the rows is left out.
     """
-    one_header = frame.rename_axis(index=None, columns=frame.index.name)
-    cells = one_header.to_html(index=not isinstance(frame.index, pd.RangeIndex), border=0, justify="left")
+    # The index's name goes to the corner of the header, instead of a row of its own.
+    name = None if frame.index.name is None else str(frame.index.name)
+    named = frame.rename_axis(index=None).rename_axis(columns=name)
+    counts_rows = name is None and isinstance(frame.index, pd.RangeIndex)
+    cells = named.to_html(index=not counts_rows, border=0, justify="left")
     head, body = cells.split("<tbody>")
     head = re.sub(r"<th(?=[ >])", '<th scope="col"', head)
     body = body.replace("<th>", '<th scope="row">')

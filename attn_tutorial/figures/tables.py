@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attn_tutorial.spec import EVALUATION_TYPES
-
-PRIMARY = EVALUATION_TYPES[0]
+PRIMARY = "fragments+noise"
 """The composition of types that training sees, and that the headline is about."""
 
 
@@ -19,6 +17,7 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
 
     Returns:
         a row for each variant, in the frame's order; columns: severity 0 to 5, `mean` over them, `seeds`, `parameters`.
+
     """
     _check_one_kind(frame)
     chosen = frame[frame["types"] == types]
@@ -38,6 +37,7 @@ def difference_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
 
     Returns:
         a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `reading`.
+
     """
     _check_one_kind(frame)
     chosen = frame[frame["types"] == types]
@@ -85,4 +85,6 @@ def _check_one_kind(frame: pd.DataFrame) -> None:
     for column in ("fingerprint", "clutter_version", "preset"):
         if frame[column].nunique() > 1:
             given = ", ".join(map(str, frame[column].unique()))
-            raise ValueError(f"a table was asked of records of several kinds ({column}: {given}); never averaged: choose one")
+            raise ValueError(
+                f"a table was asked of records of several kinds ({column}: {given}); never averaged: choose one"
+            )

@@ -11,10 +11,11 @@ def prepare_images(data: str | None, root: Path, preset: str | None = None) -> t
     """Prepare the images and return them with the path of CIFAR-10, if `data` is one.
 
     Args:
-        data: "auto" (CIFAR-10 if it is on disk, else the built-in shapes), "cifar10", "shapes", or the folder or archive of
-            CIFAR-10; None or "" leaves the choice to the preset.
+        data: "auto" (CIFAR-10 if it is on disk, else the built-in shapes), "cifar10", "shapes", or the folder or
+            archive of CIFAR-10; None or "" leaves the choice to the preset.
         root: the folder that holds `raw/`.
         preset: name of the preset.
+
     """
     named = data or (Preset.load(preset).data if preset else "auto")
     if named in (*DATASETS, "auto"):

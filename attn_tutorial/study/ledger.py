@@ -26,6 +26,7 @@ class Ledger:
 
     Args:
         folder: made when the first record is added; a folder that is not there holds no records.
+
     """
 
     def __init__(self, folder: str | Path):
@@ -81,6 +82,7 @@ class Ledger:
 
         Args:
             runs: only these, under the names that they have there; all by default.
+
         """
         import pandas as pd
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
@@ -29,8 +29,7 @@ class Report:
         self._latest: dict[str, str] = {}
         self._already = already
         self._began = self._said = time.monotonic()
-        self._bar: tqdm[None] | None = None
-        self._at_start: int | None = None
+        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> Self:
         also = f", {self._already} are in the ledger" if self._already else ""
@@ -40,7 +39,9 @@ class Report:
             self._bar = tqdm(total=total, unit=" images", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -44,6 +44,7 @@ def run_study(
 
     Interrupted (Ctrl-C, or SIGTERM where the caller turns it into one), it has every run under way write a
     checkpoint and raises `StudyInterrupted`; called again it goes on from there.
+
     """
     if runner not in RUNNERS:
         raise SpecError(f"runner {runner!r} was given; allowed are {', '.join(RUNNERS)}")
@@ -71,8 +72,8 @@ def run_study(
     if stop.is_set():
         ended = sum(count for outcome, count in counts.items() if outcome != "stopped")
         raise StudyInterrupted(
-            f"stopped: {len(runs) - len(missing) + ended} of {len(runs)} runs are in {setting.results}, those under way "
-            "left checkpoints; the same command goes on from there"
+            f"stopped: {len(runs) - len(missing) + ended} of {len(runs)} runs are in {setting.results}, those under "
+            "way left checkpoints; the same command goes on from there"
         )
     return counts
 
@@ -135,8 +136,8 @@ def _processes(
                     outcome = future.result()
                 except BrokenProcessPool:
                     raise RuntimeError(
-                        "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run the "
-                        "same command again, with fewer --workers if it recurs"
+                        "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run "
+                        "the same command again, with fewer --workers if it recurs"
                     ) from None
                 report.ended(run.run_id, outcome)
                 if outcome == "busy":

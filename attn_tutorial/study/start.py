@@ -29,9 +29,11 @@ def start_study(
         data: see `prepare_images`.
         results: folder of the records.
         root: the folder that holds `raw/`.
-        runner, workers: see `run_study`.
+        runner: see `run_study`.
+        workers: see `run_study`.
         device: "auto", "cpu", "cuda" or "mps".
         checkpoint_every: seconds.
+
     """
     loaded = Study.load(study)  # before the images, so that a misspelt name does not wait for them
     images, source = prepare_images(data, Path(root), preset)

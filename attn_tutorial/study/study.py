@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from attn_tutorial.datasets.store import Prepared
 from attn_tutorial.spec import BackboneSpec, ClutterSpec, Part, RunSpec, SpecError
@@ -28,7 +28,7 @@ class Preset(Part):
     test_images: PositiveInt | None = None
     backbone: BackboneSpec = BackboneSpec()
     clutter: ClutterSpec = ClutterSpec()
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     """Anything of `TrainingSpec` that differs from its default."""
 
     @classmethod
@@ -82,7 +82,9 @@ class Study(Part):
         scale = Preset.load(preset)
         count = scale.seeds if seeds is None else seeds
         if type(count) is not int or count < 1:
-            raise SpecError(f"seeds {seeds!r} was given; allowed is a count of at least 1, as 3 for the seeds 0, 1 and 2")
+            raise SpecError(
+                f"seeds {seeds!r} was given; allowed is a count of at least 1, as 3 for the seeds 0, 1 and 2"
+            )
         shared: dict[str, Any] = {
             "data": {"name": images.name, "train_images": scale.train_images},
             "training": {"samples": scale.samples[images.name], **scale.recipe},  # type: ignore[index]

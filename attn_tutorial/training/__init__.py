@@ -6,7 +6,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "fit": ["Diverged", "Progress", "Stopped", "Trained", "fit"],
+        "loop": ["Diverged", "Progress", "Stopped", "Trained", "fit"],
         "machine": ["choose_device", "keep_memory"],
         "model": ["build_model", "weights_sha256"],
         "muon": ["Muon"],

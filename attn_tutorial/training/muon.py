@@ -22,6 +22,7 @@ class Muon(Optimizer):
         lr: step length; since the norm is fixed, it is relative to the weight.
         momentum: of the gradient average.
         steps: Newton–Schulz iterations; 3 bring the singular values to 0.5–1.3, near enough.
+
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float = 0.08, momentum: float = 0.6, steps: int = 3):
@@ -29,7 +30,10 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim < 2:
-                    raise ValueError(f"Muon moves weights of two or more axes; one of shape {tuple(weight.shape)} was given: give it to SGD")
+                    raise ValueError(
+                        f"Muon moves weights of two or more axes; one of shape {tuple(weight.shape)} was given: "
+                        "give it to SGD"
+                    )
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -49,7 +53,7 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Bring the singular values of a matrix (m, n) near 1 and leave its singular vectors, by Newton–Schulz iteration."""
+    """Bring the singular values of a matrix (m, n) near 1, its singular vectors left as they are, by Newton–Schulz."""
     a, b, c = _QUINTIC
     wide = matrix.mT if len(matrix) > matrix.shape[1] else matrix
     x = wide / (wide.norm() + 1e-7)

@@ -14,12 +14,10 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 REPOSITORY_VARIABLE = "ATTN_TUTORIAL_REPOSITORY"
-MATHJAX = Path("mathjax", "tex-svg-full.js")
 
 
 def add_repository(app: Sphinx, config: Config) -> None:
     """Launch, repository and edit buttons, where the environment says which repository they lead to."""
-    config.mathjax_path = MATHJAX.as_posix()
     repository = os.environ.get(REPOSITORY_VARIABLE, "").rstrip("/")
     if not repository:
         return
@@ -48,10 +46,10 @@ def copy_mathjax(app: Sphinx) -> None:
     if package is None or not package.submodule_search_locations:
         raise ExtensionError("MathJax is not installed, and pages need it: pip install django-static-mathjax")
     source = Path(package.submodule_search_locations[0]) / "static" / "mathjax"
-    target = app.outdir / "_static" / MATHJAX.parent
-    target.mkdir(parents=True, exist_ok=True)
-    for file in (source / "es5" / MATHJAX.name, source / "LICENSE"):
-        shutil.copyfile(file, target / file.name)
+    script = app.outdir / "_static" / app.config.mathjax_path
+    script.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "es5" / script.name, script)
+    shutil.copyfile(source / "LICENSE", script.with_name("LICENSE"))
 
 
 def drop_stale_outputs(app: Sphinx) -> None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from attn_tutorial.blocks import SE, build_block, check_block
+from attn_tutorial.blocks import BLOCK_OPTIONS, SE, build_block, check_block
 
 
 def test_defaults_are_filled_in():
@@ -38,6 +38,14 @@ def test_what_is_not_allowed_is_named(name, options, message):
         check_block(name, options)
     with pytest.raises(ValueError, match=message):
         build_block(name, 32, **options)
+
+
+@pytest.mark.parametrize("model", BLOCK_OPTIONS.values(), ids=BLOCK_OPTIONS)
+def test_an_options_model_refuses_unknown_names_and_changes(model):
+    with pytest.raises(ValueError, match="reductoin"):
+        model(reductoin=8)
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(model(), next(iter(model.model_fields)), None)
 
 
 def test_a_class_checks_its_options_too():

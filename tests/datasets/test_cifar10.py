@@ -119,9 +119,7 @@ def test_class_folders_in_an_archive(tmp_path: Path, ending: str, wrapper: str) 
     decoded = read_cifar10(find_source(path))
     check_class_images(decoded)
     assert decoded.archive_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (
-        decoded.source == f"CIFAR-10, PNG copy (class folders, images.{ending}), a subset of 100 + 100 images"
-    )
+    assert decoded.source == f"CIFAR-10, PNG copy (class folders, images.{ending}), a subset of 100 + 100 images"
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name], "something was extracted"
 
 
@@ -178,9 +176,7 @@ def test_unpacked_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "renamed.tgz"])
-def test_official_archive_only_with_its_md5(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_official_archive_only_with_its_md5(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     files, truth = batch_files()
     path = tar(tmp_path / name, files)
     with pytest.raises(ImageSourceError, match=f"official archive {cifar10.ARCHIVE_MD5}"):
@@ -246,16 +242,12 @@ def test_truncated_archive(tmp_path: Path, ending: str) -> None:
     whole = path.read_bytes()
     for share in (0, 0.3, 0.5, 0.9):
         path.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(
-            ImageSourceError, match=r"cannot be read to its end .* truncated.*download it again"
-        ):
+        with pytest.raises(ImageSourceError, match=r"cannot be read to its end .* truncated.*download it again"):
             read_cifar10(path)
 
 
 def test_tar_cut_between_two_members(tmp_path: Path) -> None:
-    path = tar(
-        tmp_path / "images.tar", class_files() | {"train/cat/zzzz.png": encoded(pixels("train", 3, 99))}, "w"
-    )
+    path = tar(tmp_path / "images.tar", class_files() | {"train/cat/zzzz.png": encoded(pixels("train", 3, 99))}, "w")
     with tarfile.open(path) as archive:
         last = archive.getmembers()[-1]
     with path.open("r+b") as file:
@@ -327,9 +319,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(ImageSourceError, match=r"holds no CIFAR-10 images\. Allowed are"):
         read_cifar10(find_source(tmp_path))
     (tmp_path / "images.rar").write_bytes(b"x")
-    with pytest.raises(
-        ImageSourceError, match=r"images\.rar is not an archive of a known kind\. Allowed are"
-    ):
+    with pytest.raises(ImageSourceError, match=r"images\.rar is not an archive of a known kind\. Allowed are"):
         find_source(tmp_path / "images.rar")
     with pytest.raises(ImageSourceError, match=r"holds no CIFAR-10 images\. Allowed are"):
         read_cifar10(tar(tmp_path / "other.tgz", {"a/b.txt": b"x"}))

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_every_fragment_pixel_comes_from_its_own_source(make_images):
 def test_severities_are_nested(train):
     indices = torch.arange(len(train))
     batches = [Clutter(severity=severity).render(train, indices) for severity in SEVERITIES]
-    for weaker, stronger in zip(batches, batches[1:], strict=False):
+    for weaker, stronger in itertools.pairwise(batches):
         assert torch.equal(weaker.tile_box, stronger.tile_box)
         count = weaker.fragment_id.shape[1]
         assert torch.equal(weaker.fragment_id, stronger.fragment_id[:, :count])

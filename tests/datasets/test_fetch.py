@@ -22,9 +22,7 @@ CONTENT = np.random.default_rng(0).bytes(1_000_000)
 class Mirror(ThreadingHTTPServer):
     """A web server that behaves as told: how much a connection sends, how fast, whether it knows ranges."""
 
-    def __init__(
-        self, content: bytes = CONTENT, breaks_after: int | None = None, ranges: bool = True
-    ) -> None:
+    def __init__(self, content: bytes = CONTENT, breaks_after: int | None = None, ranges: bool = True) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.breaks_after, self.ranges = content, breaks_after, ranges
         self.pause_s = 0.0
@@ -51,9 +49,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
             self.send_response(206)
-            self.send_header(
-                "Content-Range", f"bytes {start}-{len(mirror.content) - 1}/{len(mirror.content)}"
-            )
+            self.send_header("Content-Range", f"bytes {start}-{len(mirror.content) - 1}/{len(mirror.content)}")
         else:
             self.send_response(200)
         body = mirror.content[start:]
@@ -131,9 +127,7 @@ def test_server_that_dies_midway(tmp_path: Path, mirrors: Callable[..., list[Mir
     assert mirror.asked == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
 
 
-def test_server_that_dies_midway_and_knows_no_ranges(
-    tmp_path: Path, mirrors: Callable[..., list[Mirror]]
-) -> None:
+def test_server_that_dies_midway_and_knows_no_ranges(tmp_path: Path, mirrors: Callable[..., list[Mirror]]) -> None:
     mirrors(Mirror(breaks_after=300_000, ranges=False))
     with pytest.raises(FetchError, match="broke after 300,000 of 1,000,000 bytes"):
         fetch_cifar10(tmp_path)
@@ -141,9 +135,7 @@ def test_server_that_dies_midway_and_knows_no_ranges(
     assert not (tmp_path / "raw" / ARCHIVE_NAME).exists()
 
 
-def test_next_mirror_goes_on_where_the_first_stopped(
-    tmp_path: Path, mirrors: Callable[..., list[Mirror]]
-) -> None:
+def test_next_mirror_goes_on_where_the_first_stopped(tmp_path: Path, mirrors: Callable[..., list[Mirror]]) -> None:
     first, second = mirrors(Mirror(breaks_after=300_000, ranges=False), Mirror())
     check_fetched(tmp_path)
     assert len(first.asked) == 3
@@ -158,9 +150,7 @@ def test_server_without_ranges_starts_anew(tmp_path: Path, mirrors: Callable[...
 
 
 @pytest.mark.parametrize("begun", [400_000, 1_000_000, 1_500_000])
-def test_wrong_beginning_is_thrown_away(
-    tmp_path: Path, mirrors: Callable[..., list[Mirror]], begun: int
-) -> None:
+def test_wrong_beginning_is_thrown_away(tmp_path: Path, mirrors: Callable[..., list[Mirror]], begun: int) -> None:
     [mirror] = mirrors(Mirror())
     (tmp_path / "raw").mkdir()
     part_of(tmp_path).write_bytes(b"x" * begun)

@@ -125,21 +125,15 @@ def test_what_auto_takes(tmp_path: Path, few_shapes: None, monkeypatch: pytest.M
     assert available_cifar10(root) == root / "raw" / ARCHIVE_NAME
 
 
-def test_auto_says_that_it_took_shapes(
-    tmp_path: Path, few_shapes: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_says_that_it_took_shapes(tmp_path: Path, few_shapes: None, caplog: pytest.LogCaptureFixture) -> None:
     store._say_shapes.cache_clear()
     prepare("auto", tmp_path)
     prepare("auto", tmp_path)
-    [message] = [
-        record.getMessage() for record in caplog.records if "CIFAR-10 is not on disk" in record.getMessage()
-    ]
+    [message] = [record.getMessage() for record in caplog.records if "CIFAR-10 is not on disk" in record.getMessage()]
     assert "data fetch" in message
 
 
-def test_what_is_named_must_be_there(
-    tmp_path: Path, few_shapes: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_named_must_be_there(tmp_path: Path, few_shapes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("auto", "cifar10"):
         with pytest.raises(ImageSourceError, match="missing does not exist"):
             prepare(name, tmp_path, tmp_path / "missing")
@@ -152,9 +146,7 @@ def test_what_is_named_must_be_there(
 
 
 def test_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"'cifar-10'\. Allowed are: cifar10, shapes, auto\. Did you mean cifar10"
-    ):
+    with pytest.raises(ValueError, match=r"'cifar-10'\. Allowed are: cifar10, shapes, auto\. Did you mean cifar10"):
         prepare("cifar-10", tmp_path)
 
 
@@ -203,9 +195,7 @@ def test_whole_cache_is_read_without_writing(tmp_path: Path, few_shapes: None) -
     assert sorted((tmp_path / "raw" / "cache").rglob("*")) == before
 
 
-PREPARE = (
-    "import sys; from attn_tutorial.datasets.store import prepare; print(prepare('cifar10', *sys.argv[1:]))"
-)
+PREPARE = "import sys; from attn_tutorial.datasets.store import prepare; print(prepare('cifar10', *sys.argv[1:]))"
 
 
 def start_preparing(root: Path, source: Path) -> subprocess.Popen:

@@ -130,6 +130,13 @@ def test_a_table_has_a_caption_scopes_and_its_own_scroll_box(shown: list[dict[st
     assert page.count("<tr") == 3
 
 
+def test_a_named_index_of_numbers_is_shown(shown: list[dict[str, str]]) -> None:
+    looks.show_table(pd.DataFrame({"size": [8, 10]}, index=pd.RangeIndex(2, name="severity")), "Sizes")
+    page = shown[0]["text/html"]
+    assert re.findall(r'<th scope="col">([^<]*)</th>', page) == ["severity", "size"]
+    assert re.findall(r'<th scope="row">([^<]*)</th>', page) == ["0", "1"]
+
+
 def test_a_table_leaves_out_an_index_that_only_counts(shown: list[dict[str, str]]) -> None:
     looks.show_table(pd.DataFrame({"block": ["se"], "parameters": [512]}), "Sizes")
     assert 'scope="row"' not in shown[0]["text/html"]

@@ -11,7 +11,8 @@ def make_frame(values, preset="quick"):
     """`values[variant][seed]` is the accuracy at severity 0; each severity more costs 2 points."""
     rows = [
         {"run_id": f"{variant}{seed}", "preset": preset, "variant": variant, "seed": seed, "fingerprint": "f",
-         "clutter_version": 1, "types": types, "severity": severity, "accuracy": start - 2 * severity - 9 * (types == "noise"),
+         "clutter_version": 1, "types": types, "severity": severity,
+         "accuracy": start - 2 * severity - 9 * (types == "noise"),
          "parameters": 10 * len(variant), "samples_per_second": 123.4, "training_seconds": 90.0}
         for variant, starts in values.items()
         for seed, start in enumerate(starts)

@@ -44,7 +44,16 @@ def test_the_file_holds_what_the_run_depended_on(tmp_path, runs):
     assert values["spec"]["block"] == "se"
     assert values["spec"]["seed"] == 0
     assert values["data"]["fingerprint"] == "b" * 64
-    assert set(values) >= {"run_id", "study", "preset", "status", "weights_sha256", "resumed_at", "git_revision", "threads"}
+    assert set(values) >= {
+        "run_id",
+        "study",
+        "preset",
+        "status",
+        "weights_sha256",
+        "resumed_at",
+        "git_revision",
+        "threads",
+    }
     assert set(values["versions"]) == {"attn_tutorial", "python", "torch", "numpy", "pillow"}
 
 

@@ -53,7 +53,10 @@ def test_missing_runs_are_trained_and_recorded(setting, runner, capsys):
         assert record.samples == 128
         assert record.samples_per_second > 0
         assert len(record.weights_sha256) == 64
-        assert [(row.types, row.severity) for row in record.accuracy] == [("fragments+noise", 0), ("fragments+noise", 5)]
+        assert [(row.types, row.severity) for row in record.accuracy] == [
+            ("fragments+noise", 0),
+            ("fragments+noise", 5),
+        ]
         assert record.curve[-1].samples == 128
         assert record.data.fingerprint == setting.images.fingerprint
     assert not list((setting.results / "work").glob("*/step-*.pt"))
@@ -61,9 +64,9 @@ def test_missing_runs_are_trained_and_recorded(setting, runner, capsys):
 
 
 def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting, tmp_path):
-    import torch
-
     from dataclasses import replace
+
+    import torch
 
     (run,) = plan(setting, se={"block": "se"})
     before = torch.get_num_threads()
@@ -114,7 +117,14 @@ def test_a_run_in_other_hands_is_left_to_them(setting):
     assert time.monotonic() - began < 1  # found in the ledger, not trained again
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(("quick",), "allowed are auto, serial, processes"), (("serial", 0), "at least 1"), (("serial", "2"), "at least 1")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("quick",), "allowed are auto, serial, processes"),
+        (("serial", 0), "at least 1"),
+        (("serial", "2"), "at least 1"),
+    ],
+)
 def test_unknown_runners_and_workers_are_refused(setting, arguments, message):
     with pytest.raises(SpecError, match=message):
         run_study(plan(setting, baseline={}), setting, *arguments)

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import torch
 
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training import Diverged, Stopped, build_model, fit, weights_sha256
-from attn_tutorial.training.fit import schedule
+from attn_tutorial.training.loop import schedule
 
 BACKBONE = {"depth": 8, "width": 16, "stem": "whiten4"}
 
@@ -125,6 +126,6 @@ def test_schedule_rises_to_the_peak_and_falls_to_zero():
     assert max(values) == 1.0
     assert values.index(1.0) in (19, 20)
     assert values[-1] == pytest.approx(1 / 80)
-    assert all(a < b for a, b in zip(values[:19], values[1:20], strict=True))
-    assert all(a > b for a, b in zip(values[20:], values[21:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(values))
+    assert all(a > b for a, b in itertools.pairwise(values))
     assert schedule(0, 10, 0.0) == 1.0

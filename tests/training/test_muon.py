@@ -26,7 +26,10 @@ def test_a_linear_layer_moves_as_under_torchs_muon():
     x = torch.randn(16, 48)
     for layer, optimizer in (
         (ours, Muon(ours.parameters(), lr=0.1, momentum=0.0)),
-        (theirs, torch.optim.Muon(theirs.parameters(), lr=0.1, momentum=0.0, nesterov=False, ns_steps=3, weight_decay=0.0)),
+        (
+            theirs,
+            torch.optim.Muon(theirs.parameters(), lr=0.1, momentum=0.0, nesterov=False, ns_steps=3, weight_decay=0.0),
+        ),
     ):
         layer(x).square().sum().backward()
         optimizer.step()

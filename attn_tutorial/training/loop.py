@@ -77,6 +77,7 @@ def fit(
 
     The same spec, images, machine and number of threads give the same weights bit for bit, interrupted or not.
     Raises `Diverged` when the loss is no longer finite, `ValueError` when the spec does not fit the images.
+
     """
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
@@ -84,7 +85,9 @@ def fit(
     batches = Batches(train, train_clutter(spec), recipe.batch_size)
     steps = recipe.samples // recipe.batch_size
     if steps < 1:
-        raise ValueError(f"samples {recipe.samples} is less than one batch of {recipe.batch_size}: raise samples or lower batch_size")
+        raise ValueError(
+            f"samples {recipe.samples} is less than one batch of {recipe.batch_size}: raise samples or lower batch_size"
+        )
     device = train.images.device
     model = build_model(spec, train)
     optimisers = make_optimisers(model, recipe)
@@ -130,7 +133,9 @@ def fit(
             now = time.perf_counter()
             loss, accuracy = (totals / (done - since)).tolist()
             if not torch.isfinite(torch.tensor(loss)):
-                raise Diverged(f"the loss became {loss} between steps {since} and {done} of {steps}: lower the learning rates")
+                raise Diverged(
+                    f"the loss became {loss} between steps {since} and {done} of {steps}: lower the learning rates"
+                )
             trained.curve.append({"samples": done * recipe.batch_size, "loss": loss, "accuracy": accuracy})
             rate = (done - max(since, first)) * recipe.batch_size / (now - point_at)
             on_progress(Progress(done, steps, loss, accuracy, rate))
@@ -148,7 +153,9 @@ def fit(
     return trained
 
 
-def train_step(model: nn.Module, optimisers: list[Optimizer], x: Tensor, label: Tensor, label_smoothing: float) -> Tensor:
+def train_step(
+    model: nn.Module, optimisers: list[Optimizer], x: Tensor, label: Tensor, label_smoothing: float
+) -> Tensor:
     """Make one step; returns the batch's loss and accuracy, (2,), left on the device so that nothing waits for it."""
     precision = torch.autocast("cuda", torch.bfloat16) if x.is_cuda else contextlib.nullcontext()
     with precision:
@@ -156,7 +163,7 @@ def train_step(model: nn.Module, optimisers: list[Optimizer], x: Tensor, label: 
         loss = functional.cross_entropy(logits, label, label_smoothing=label_smoothing)
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for optimiser in optimisers:
         optimiser.step()
     return torch.stack((loss.detach(), (logits.detach().argmax(1) == label).float().mean()))

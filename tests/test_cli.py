@@ -1,0 +1,133 @@
+"""The command as a user meets it: in a process of its own, good and bad input, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attn_tutorial.study import Ledger
+
+COMMAND = [sys.executable, "-c", "from attn_tutorial.cli import main; main()"]
+
+
+@pytest.fixture
+def call(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "ATTN_TUTORIAL_CIFAR10"}
+
+    def _call(*words, **how):
+        return subprocess.run(
+            [*COMMAND, *map(str, words)], cwd=tmp_path, env=environment, capture_output=True, text=True, **how
+        )
+
+    return _call
+
+
+def test_help_lists_the_commands(call):
+    for words, expected in (
+        ((), ["blocks", "data", "study"]),
+        (("study",), ["list", "run", "status", "table"]),
+        (("data",), ["fetch", "info", "preview"]),
+        (
+            ("study", "run"),
+            ["--preset", "--seeds", "--data", "--results", "--runner", "--workers", "--device", "--checkpoint-every"],
+        ),
+    ):
+        result = call(*words, "--help")
+        assert result.returncode == 0
+        assert all(name in result.stdout for name in expected)
+
+
+def test_lists(call):
+    studies = call("study", "list").stdout
+    assert "headline" in studies
+    assert "quick" in studies
+    blocks = call("blocks").stdout
+    assert all(name in blocks for name in ("se", "channel", "spatial", "cbam", "non_local", "static_gate"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("study", "run", "hedline"), "did you mean 'headline'"),
+        (("study", "run", "headline", "--preset", "quik"), "did you mean 'quick'"),
+        (("study", "run", "headline", "--preset", "smoke", "--data", "nowhere.tar.gz"), "nowhere.tar.gz"),
+        (("study", "run", "headline", "--preset", "smoke", "--seeds", "0", "--data", "TINY"), "count of at least 1"),
+        (("study", "run", "headline", "--preset", "smoke", "--runner", "fast", "--data", "TINY"), "serial, processes"),
+        (
+            ("study", "run", "headline", "--preset", "smoke", "--device", "gpu", "--data", "TINY"),
+            "auto, cpu, cuda, mps",
+        ),
+        (
+            ("study", "run", "headline", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"),
+            "nothing can be written",
+        ),
+        (("study", "table", "headline", "--preset", "smoke", "--data", "TINY"), "run it first"),
+        (("data", "preview", "--data", "TINY", "--types", "fragment"), "did you mean 'fragments'"),
+        (("data", "info", "--data", "FILE"), "file"),
+    ],
+)
+def test_bad_input_gets_one_message_and_a_status(call, tmp_path, tiny_cifar, words, message):
+    (tmp_path / "file").write_text("no archive")
+    words = [word.replace("TINY", str(tiny_cifar)).replace("FILE", str(tmp_path / "file")) for word in words]
+    result = call(*words)
+    assert result.returncode in (1, 2)
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_preview_draws_a_sheet(call, tmp_path, tiny_cifar):
+    result = call("data", "preview", "--data", tiny_cifar, "--images", 2, "--out", "sheet.png")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info_names_the_images(call, tiny_cifar):
+    text = call("data", "info", "--data", tiny_cifar).stdout
+    assert "name: cifar10" in text
+    assert "fingerprint: " in text
+
+
+@pytest.mark.parametrize("runner", ["serial", "processes"])
+def test_ctrl_c_stops_at_a_checkpoint_and_the_same_command_goes_on(call, tmp_path, tiny_cifar, runner):
+    words = ["study", "run", "headline", "--preset", "smoke", "--data", str(tiny_cifar), "--runner", runner]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # A group of its own, so that the signal reaches the workers as it would from a terminal.
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "done" in line:
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "goes on from there" in error
+    assert "Traceback" not in error
+    before = {record.run_id: record.finished_at for record in Ledger(tmp_path / "data" / "runs")}
+    assert 1 <= len(before) < 4
+
+    result = call(*words)
+    assert result.returncode == 0, result.stderr
+    assert f"{4 - len(before)} runs to train, {len(before)} are in the ledger" in result.stdout
+    after = {record.run_id: record.finished_at for record in Ledger(tmp_path / "data" / "runs")}
+    assert len(after) == 4
+    assert before.items() <= after.items()
+    assert "non_local" in result.stdout
+    status = call("study", "status", "headline", "--preset", "smoke", "--data", tiny_cifar).stdout
+    assert status.count("done") == 4
+
+
+def test_records_are_all_that_ends_in_json(tmp_path, call, tiny_cifar):
+    result = call(
+        "study", "run", "headline", "--preset", "smoke", "--data", tiny_cifar, "--results", "mine", "--workers", 2
+    )
+    assert result.returncode == 0, result.stderr
+    files = list((tmp_path / "mine").rglob("*.json"))
+    assert len(files) == 4
+    assert {json.loads(path.read_text())["spec"]["block"] for path in files} == {None, "se", "cbam", "non_local"}
+    assert all(path.parent == tmp_path / "mine" for path in map(Path, files))
