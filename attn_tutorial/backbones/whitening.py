@@ -37,9 +37,7 @@ def whiten_stem_(model: ResNet, pixels: Images) -> None:
         )
     half = conv.out_channels // 2
     if conv.out_channels % 2 or half > 48:
-        raise ValueError(
-            f"A 4×4 patch gives 2 to 96 whitening filters, in pairs; the width is {conv.out_channels}."
-        )
+        raise ValueError(f"A 4×4 patch gives 2 to 96 whitening filters, in pairs; the width is {conv.out_channels}.")
     patches = F.unfold(pixels, 4, stride=4).transpose(1, 2).reshape(-1, 48).double()  # patches, 48
     eigenvalues, eigenvectors = torch.linalg.eigh(torch.cov(patches.T))  # ascending; columns
     largest = eigenvectors[:, -half:] / torch.sqrt(eigenvalues[-half:] + EPSILON)

@@ -37,9 +37,7 @@ class SE(AttentionBlock):
         bias: bool = True,
         at_start: AtStart = "half",
     ) -> None:
-        super().__init__(
-            channels, reduction=reduction, squeeze=squeeze, gate=gate, bias=bias, at_start=at_start
-        )
+        super().__init__(channels, reduction=reduction, squeeze=squeeze, gate=gate, bias=bias, at_start=at_start)
         self.squeeze = squeeze
         self.gate = gate
         self.at_start: AtStart = at_start

@@ -90,8 +90,8 @@ def _slide_off(first: Tensor, direction: Tensor, size: Tensor, cap: Tensor, tile
 
 def _area(free: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Number of free pixels in each box: free (B, T, T), low and high (B, S, 2) as x, y -> (B, S)."""
-    total = torch.zeros(len(free), TILE + 1, TILE + 1, dtype=torch.int64, device=free.device)
-    total[:, 1:, 1:] = free.cumsum(1).cumsum(2)
+    total = torch.zeros(len(free), TILE + 1, TILE + 1, dtype=torch.int32, device=free.device)
+    total[:, 1:, 1:] = free.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
     total = total.flatten(1)
 
     def upto(x: Tensor, y: Tensor) -> Tensor:
@@ -111,12 +111,12 @@ def _paint(image: Tensor, crop: Tensor, corner: Tensor, size: Tensor, drawn: Ten
     corner = corner.clamp(-_MARGIN, canvas) + _MARGIN
     x, y = (edge[..., None] + offset for edge in corner.unbind(-1))  # (B, most, largest size)
     u, v = (edge[..., None] + offset for edge in crop.unbind(-1))
-    pixel = ((image[..., None] * TILE + v) * TILE)[..., None] + u[..., None, :]
+    pixel = (((image[..., None] * TILE + v) * TILE)[..., None] + u[..., None, :]).to(torch.int32)
     target = (y * side)[..., None] + x[..., None, :]
     # What is not painted goes to one spare pixel at the end.
     painted = inside[:, None, :, None] & inside[:, None, None, :] & drawn[:, :, None, None]
     target = torch.where(painted, target, side * side)
-    source = torch.full((batch, side * side + 1), -1, device=size.device)
+    source = torch.full((batch, side * side + 1), -1, dtype=torch.int32, device=size.device)
     for j in range(most):
         source.scatter_(1, target[:, j].flatten(1), pixel[:, j].flatten(1))
     source = source[:, :-1].view(batch, side, side)

@@ -169,9 +169,7 @@ def test_channels_last_stays_channels_last_through_the_network():
 def test_compiled_network_equals_eager():
     torch.compiler.reset()
     model = seeded(block="non_local", block_options={"zero_init": False}).eval()
-    torch.testing.assert_close(
-        torch.compile(model, backend="aot_eager", fullgraph=True)(images()), model(images())
-    )
+    torch.testing.assert_close(torch.compile(model, backend="aot_eager", fullgraph=True)(images()), model(images()))
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,7 @@ def test_se_squeeze_and_gate_are_the_ones_asked_for(squeeze, summary, gate):
     torch.testing.assert_close(block.attention(x)["channel"][0, :, 0, 0], getattr(torch, gate)(block.mlp(z)))
 
 
-@pytest.mark.parametrize(
-    ("pools", "names"), [("avg", ["mean"]), ("max", ["amax"]), ("both", ["mean", "amax"])]
-)
+@pytest.mark.parametrize(("pools", "names"), [("avg", ["mean"]), ("max", ["amax"]), ("both", ["mean", "amax"])])
 def test_cbam_halves_use_the_pools_asked_for(pools, names):
     torch.manual_seed(0)
     x = torch.randn(2, 8, 6, 5)

@@ -78,9 +78,7 @@ def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape
     maps = block.attention(x)
     assert out.shape == x.shape
     assert_near(out, block.apply_attention(x, maps))
-    assert {kind: tuple(each.shape) for kind, each in maps.items()} == {
-        kind: MAP_SHAPES[kind](*shape) for kind in maps
-    }
+    assert {kind: tuple(each.shape) for kind, each in maps.items()} == {kind: MAP_SHAPES[kind](*shape) for kind in maps}
 
 
 @variants
@@ -99,9 +97,7 @@ def test_a_given_map_replaces_the_blocks_own(name, options):
 
 @variants
 def test_gradients_are_right(name, options):
-    block = build(
-        name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 4
-    )
+    block = build(name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 4)
     block = block.double().eval()
     x = features((2, 4, 3, 2), torch.float64).requires_grad_()
     parameters = tuple(block.parameters())

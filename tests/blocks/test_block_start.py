@@ -43,9 +43,7 @@ def test_an_identity_can_leave_its_start(name, options):
     assert (block(x) - x).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("se", 0.5), ("channel", 0.5), ("static_gate", 0.5), ("cbam", 0.29)]
-)
+@pytest.mark.parametrize(("name", "expected"), [("se", 0.5), ("channel", 0.5), ("static_gate", 0.5), ("cbam", 0.29)])
 def test_a_plain_gate_damps_the_signal(name, expected):
     """Standard deviation of the output over that of the input, the mean of 20 starts."""
     x = features()

@@ -67,9 +67,7 @@ def cells(chapter, kind):
 def run(make_images, monkeypatch):
     """Runs a chapter's cells on small images, with parameters given as papermill gives them."""
     images = replace(make_images(200, "test"), fragments=make_images(40, "bank", start=200))
-    monkeypatch.setattr(
-        "attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None)
-    )
+    monkeypatch.setattr("attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
     monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda *_, **__: images)
 
     def run(chapter, **given):
