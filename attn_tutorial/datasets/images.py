@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_tutorial.datasets.draws import below
 from attn_tutorial.datasets.names import SPLITS
 from attn_tutorial.datasets.store import check_choice, prepare
 
-_CUTS = {"train": ("train", "val", 10), "test": ("test", "bank", 20)}
-"""Of each file: the split of its first images, that of its last, and how many percent of a class are last."""
+_CUTS = (("train", "train", "val"), ("test", "test", "bank"))
+"""Of each file: its name, its first split and its second; `store.HELD_OUT` says how large the second is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,32 +121,24 @@ def load_images(
     """
     check_choice("split", split, SPLITS)
     prepared = prepare(name, root, source)
-    file, (first, _, percent) = next((file, cut) for file, cut in _CUTS.items() if split in cut)
-    labels = np.load(prepared.folder / f"{file}_labels.npy")
-    index = _positions(labels, len(prepared.classes), percent, last=split != first)
+    file, first, _ = next(cut for cut in _CUTS if split in cut[1:])
+    size = prepared.first_split[file]
+    part = slice(0, size) if split == first else slice(size, None)
     masks = prepared.folder / f"{file}_masks.npy"
     return ImageSet(
-        images=_rows(prepared.folder / f"{file}_images.npy", index),
-        labels=torch.from_numpy(labels[index]),
+        images=_mapped(prepared.folder / f"{file}_images.npy")[part],
+        labels=_mapped(prepared.folder / f"{file}_labels.npy")[part],
         classes=prepared.classes,
         split=split,
-        index=torch.from_numpy(index),
+        index=_mapped(prepared.folder / f"{file}_index.npy")[part],
         name=prepared.name,
         source=prepared.source,
         fingerprint=prepared.fingerprint,
-        masks=_rows(masks, index) if masks.exists() else None,
+        masks=_mapped(masks)[part] if masks.exists() else None,
         fragments=load_images(name, "bank", root, source) if split == "test" else None,
     )
 
 
-def _positions(labels: NDArray[np.int64], classes: int, percent: int, *, last: bool) -> NDArray[np.int64]:
-    parts = []
-    for label in range(classes):
-        positions = np.flatnonzero(labels == label)
-        cut = len(positions) - len(positions) * percent // 100
-        parts.append(positions[cut:] if last else positions[:cut])
-    return np.sort(np.concatenate(parts))
-
-
-def _rows(file: Path, index: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(np.load(file, mmap_mode="r")[index])
+def _mapped(file: Path) -> Tensor:
+    # Copy-on-write: the tensor may be written to without the file changing, and processes share what they only read.
+    return torch.from_numpy(np.load(file, mmap_mode="c"))

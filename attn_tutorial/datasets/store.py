@@ -29,7 +29,9 @@ HOW_TO_GET_CIFAR10 = (
     f"To use CIFAR-10, run `attn-tutorial data fetch`, or put {cifar10.ARCHIVE_NAME} in data/raw/, "
     f"or set {ENVIRONMENT_VARIABLE} to a folder or archive of it."
 )
-CACHE_VERSION = 1
+HELD_OUT = {"train": 10, "test": 20}
+"""Percent of each class, the last ones of each file, that make a split of their own: "val" and "bank"."""
+CACHE_VERSION = 2
 """Raised whenever the layout of the cache changes; caches of other versions are not read."""
 
 _log = logging.getLogger(__name__)
@@ -39,8 +41,10 @@ _log = logging.getLogger(__name__)
 class Prepared:
     """A decoded image set in ``folder``.
 
-    There, for each of train and test, are ``<split>_images.npy`` (N, 32, 32, 3) uint8,
-    ``<split>_labels.npy`` (N,) int64 and, for shapes, ``<split>_masks.npy`` (N, 32, 32) bool.
+    There, for each file, train and test, are ``<file>_images.npy`` (N, 32, 32, 3) uint8, ``<file>_labels.npy`` (N,)
+    int64, ``<file>_index.npy`` (N,) int64, each image's position in the file, and, for shapes, ``<file>_masks.npy``
+    (N, 32, 32) bool. The images of the second split (`HELD_OUT`) lie behind those of the first, so that a split is
+    one stretch of the file, which is mapped and not copied; within a split the order is the file's.
     ``fingerprint`` is the sha256 of the pixels and labels of both; ``archive_sha256`` that of the archive
     they came from, None where there is none.
     """
@@ -51,6 +55,8 @@ class Prepared:
     folder: Path
     classes: tuple[str, ...]
     archive_sha256: str | None
+    first_split: dict[str, int]
+    """Of each file, how many images are the first split's."""
 
 
 def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
@@ -156,6 +162,7 @@ def _read_manifest(folder: Path) -> Prepared | None:
         folder,
         tuple(manifest["classes"]),
         manifest["archive_sha256"],
+        manifest["first_split"],
     )
 
 
@@ -167,14 +174,19 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
         if leftover.exists():
             shutil.rmtree(leftover)
     partial.mkdir()
+    sizes = {}
     try:
-        for part, array in arrays.items():
-            np.save(partial / f"{part}.npy", array)
+        for file in HELD_OUT:
+            index, sizes[file] = _held_out_last(arrays[f"{file}_labels"], HELD_OUT[file])
+            np.save(partial / f"{file}_index.npy", index)
+            for part in ("images", "labels", "masks"):
+                if f"{file}_{part}" in arrays:
+                    np.save(partial / f"{file}_{part}.npy", arrays[f"{file}_{part}"][index])
         manifest = {
             "name": name,
             **about,
             "fingerprint": _fingerprint(arrays),
-            "counts": {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")},
+            "first_split": sizes,
             "bytes": {file.name: file.stat().st_size for file in sorted(partial.iterdir())},
         }
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -185,6 +197,16 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
     prepared = _read_manifest(folder)
     assert prepared is not None
     return prepared
+
+
+def _held_out_last(labels: NDArray[np.int64], percent: int) -> tuple[NDArray[np.int64], int]:
+    """Positions in the file, those of the first split first, and how many these are."""
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        positions = np.flatnonzero(labels == label)
+        held_out[positions[len(positions) - len(positions) * percent // 100 :]] = True
+    index = np.argsort(held_out, kind="stable")
+    return index, int((~held_out).sum())
 
 
 def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]]:

@@ -56,20 +56,22 @@ def test_prepare_cifar10(tmp_path: Path) -> None:
         labels = np.load(prepared.folder / f"{split}_labels.npy")
         assert (images.shape, images.dtype) == ((100, 32, 32, 3), np.uint8)
         assert labels.dtype == np.int64
-        assert labels.tolist() == np.repeat(np.arange(10), PER_CLASS).tolist()
+        index = np.load(prepared.folder / f"{split}_index.npy")
+        assert labels[np.argsort(index)].tolist() == np.repeat(np.arange(10), PER_CLASS).tolist()
         expected = np.asarray(Image.open(source / split / "cat" / "0004.png"))
-        np.testing.assert_array_equal(images[34], expected)
+        np.testing.assert_array_equal(images[index == 34][0], expected)
     manifest = json.loads((prepared.folder / "manifest.json").read_text())
-    assert manifest["counts"] == {"train": 100, "test": 100}
+    assert manifest["first_split"] == {"train": 90, "test": 80}
     assert prepare("cifar10", tmp_path / "data", source) == prepared
 
 
 def test_prepare_shapes(tmp_path: Path, few_shapes: None) -> None:
     prepared = prepare("shapes", tmp_path)
     images, labels, masks = shapes.draw_shapes("test", 10)
-    np.testing.assert_array_equal(np.load(prepared.folder / "test_images.npy"), images)
-    np.testing.assert_array_equal(np.load(prepared.folder / "test_labels.npy"), labels)
-    np.testing.assert_array_equal(np.load(prepared.folder / "test_masks.npy"), masks)
+    index = np.load(prepared.folder / "test_index.npy")
+    np.testing.assert_array_equal(np.load(prepared.folder / "test_images.npy"), images[index])
+    np.testing.assert_array_equal(np.load(prepared.folder / "test_labels.npy"), labels[index])
+    np.testing.assert_array_equal(np.load(prepared.folder / "test_masks.npy"), masks[index])
     assert prepared.classes == shapes.CLASSES
     assert "shapes" in prepared.source
     with pytest.raises(ImageSourceError, match="drawn and need none"):
