@@ -16,11 +16,9 @@ class _Group(click.Group):
     """A group whose commands turn the package's own errors into one message and exit status 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from attn_tutorial.study.ledger import LedgerError
-
         try:
             return super().invoke(ctx)
-        except (ValueError, LedgerError) as error:
+        except ValueError as error:
             raise click.UsageError(str(error)) from None
 
 

@@ -31,6 +31,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from attn_tutorial.errors import InputError
+
 _IPYTHON_NAMES = frozenset({"In", "Out"})
 _READ_MARK = "_parameters_read"
 _TYPE_NAMES = {
@@ -51,14 +53,12 @@ class Parameters(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class ParameterError(ValueError):
-    """A notebook was given a parameter that it does not have, or a value that is not allowed.
+class ParameterError(InputError):
+    """A notebook was given a parameter that it does not have, or a value that is not allowed."""
 
-    The text is complete by itself, so IPython (and with it papermill) shows the text instead of a traceback.
-    """
 
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]
+class RunError(InputError):
+    """Runs that a notebook started did not end well; raised after everything was shown, so that papermill fails."""
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

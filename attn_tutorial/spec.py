@@ -17,6 +17,7 @@ from pydantic import (
 
 from attn_tutorial.blocks.options import check_block
 from attn_tutorial.datasets.names import CLUTTER_VERSION, SEVERITIES, TILE
+from attn_tutorial.errors import InputError
 
 
 def _as_tuple(value: object) -> object:
@@ -27,7 +28,7 @@ Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_
 ClutterTypes = Annotated[tuple[Literal["fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
 
 
-class SpecError(ValueError):
+class SpecError(InputError):
     """A specification that cannot be run: says what was given, what is allowed, and what to do."""
 
 

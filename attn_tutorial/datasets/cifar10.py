@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from attn_tutorial.datasets.names import TILE
+from attn_tutorial.errors import InputError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVE_NAME = "cifar-10-python.tar.gz"
@@ -45,7 +46,7 @@ ALLOWED = (
 )
 
 
-class ImageSourceError(ValueError):
+class ImageSourceError(InputError):
     """The images given cannot be used; the message says what was given, what is allowed and what to do."""
 
 

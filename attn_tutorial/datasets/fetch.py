@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from attn_tutorial.datasets.cifar10 import ARCHIVE_MD5, ARCHIVE_NAME
 from attn_tutorial.datasets.store import ENVIRONMENT_VARIABLE
+from attn_tutorial.errors import InputError
 
 MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -34,7 +35,7 @@ _PIECE = 1 << 16  # bytes
 _FRUITLESS_TRIES = 2  # connections in a row that bring nothing new, before a mirror is given up
 
 
-class FetchError(OSError):
+class FetchError(InputError):
     """No mirror gave the archive; the message says what each answered and what to do."""
 
 

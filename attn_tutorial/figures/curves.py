@@ -33,7 +33,7 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str = PRIMARY) ->
     )  # fmt: skip
     axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
     axes.annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
-    axes.set(xlabel=f"severity ({types})", ylabel="accuracy in %", ylim=(0, 100))
+    axes.set(xlabel=f"severity ({types})", ylabel="accuracy in %", ylim=(0, None))
     axes.legend(title=None)
     return figure
 

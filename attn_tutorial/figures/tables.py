@@ -16,14 +16,15 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
         types: the composition of clutter types.
 
     Returns:
-        a row for each variant, in the frame's order; columns: severity 0 to 5, `mean` over them, `seeds`, `parameters`.
+        a row for each variant, in the frame's order; columns: severity "0" to "5", `mean` over them, `seeds`,
+        `parameters`.
 
     """
     _check_one_kind(frame)
     chosen = frame[frame["types"] == types]
     by_severity = chosen.groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack("severity")
     by_severity = by_severity.reindex(chosen["variant"].unique())
-    by_severity.columns = [f"severity {severity}" for severity in by_severity.columns]
+    by_severity.columns = [str(severity) for severity in by_severity.columns]
     groups = chosen.groupby("variant")
     return by_severity.assign(
         mean=by_severity.mean(axis=1), seeds=groups["seed"].nunique(), parameters=groups["parameters"].first()

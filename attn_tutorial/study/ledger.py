@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from attn_tutorial.errors import InputError
 from attn_tutorial.study.record import SCHEMA, Record
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from attn_tutorial.study.study import PlannedRun
 
 
-class LedgerError(RuntimeError):
+class LedgerError(InputError):
     """A results folder that cannot be used: says why, and what to do."""
 
 

@@ -26,7 +26,7 @@ def test_accuracies_are_means_over_seeds_of_the_asked_types():
     table = accuracy_table(make_frame({"baseline": [70, 72], "se": [75, 75]}))
     assert table.index.tolist() == ["baseline", "se"]
     assert table.loc["baseline"].tolist() == [71, 69, 67, 65, 63, 61, 66, 2, 80]
-    assert table.loc["se", "severity 5"] == 65
+    assert table.loc["se", "5"] == 65
 
 
 def test_differences_are_paired_and_come_with_scipys_interval():
