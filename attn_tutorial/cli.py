@@ -1,12 +1,17 @@
 """The `attn-tutorial` command: thin; imports what a command needs only when it runs."""
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attn_tutorial import __version__
+
+if TYPE_CHECKING:
+    from attn_tutorial.study import PlannedRun, Study
 
 DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
 RESULTS = Path("data/runs")
@@ -125,80 +130,120 @@ def list_studies() -> None:
 _name = click.argument("name")
 _preset = click.option("--preset", default="quick", show_default=True, help="At what scale.")
 _seeds = click.option("--seeds", type=int, help="Number of seeds; the preset's by default.")
+_preset_data = click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
 
 
-@study.command()
-@_name
-@_preset
-@_seeds
-@_root
-@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
-@_results
-@click.option("--runner", default="auto", show_default=True, help="auto, serial or processes.")
-@click.option("--workers", type=int, help="Processes; one a core by default.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
-def run(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, **how: Any) -> None:
-    """Train what the ledger lacks of study NAME; stop with Ctrl-C, go on with the same command."""
+def _together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator, in the order in which --help shows them."""
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+_planned = _together(_preset, _seeds, _root, _preset_data, _results)
+_how = _together(
+    click.option("--runner", default="auto", show_default=True, help="auto, serial or processes."),
+    click.option("--workers", type=int, help="Processes; one a core by default."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."),
+)
+
+
+def _start(study: "str | Study", preset: str, seeds: int | None, images: str | None, results: Path, **how: Any) -> None:
+    """Train what is missing, print the table, and exit with the status that says how it went."""
     from attn_tutorial.figures.tables import accuracy_table
     from attn_tutorial.study import Ledger, StudyInterrupted
     from attn_tutorial.study.start import start_study
 
     try:
-        runs, counts = start_study(name, preset, seeds, images, results, root=root, **how)
+        runs, counts = start_study(study, preset, seeds, images, results, **how)
     except StudyInterrupted as stop:
         click.echo(str(stop), err=True)
         sys.exit(130)
     click.echo(accuracy_table(Ledger(results).frame(runs)).to_string())
-    unfinished = {outcome: count for outcome, count in counts.items() if outcome != "done"}
-    if unfinished:
-        click.echo(
-            ", ".join(f"{count} {outcome}" for outcome, count in unfinished.items())
-            + f": see the records in {results}",
-            err=True,
-        )
+    if unfinished := {outcome: count for outcome, count in counts.items() if outcome != "done"}:
+        text = ", ".join(f"{count} {outcome}" for outcome, count in unfinished.items())
+        click.echo(f"{text}: see the records in {results}", err=True)
         sys.exit(1)
 
 
 @study.command()
 @_name
-@_preset
-@_seeds
-@_root
-@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
-@_results
-def status(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
-    """Say which runs of study NAME are done, failed or missing."""
-    from attn_tutorial.study import Ledger, Study
-    from attn_tutorial.study.images import prepare_images
+@_planned
+@_how
+def run(name: str, **how: Any) -> None:
+    """Train what the ledger lacks of study NAME; stop with Ctrl-C, go on with the same command."""
+    _start(name, **how)
 
-    prepared, _ = prepare_images(images, root, preset)
-    ledger = Ledger(results)
-    for planned in Study.load(name).plan(preset, prepared, seeds):
-        record = ledger.get(planned.run_id)
-        click.echo(
-            f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {record.status if record else 'missing'}"
-        )
+
+@main.command()
+@click.argument("block")
+@click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the block, as reduction=8; repeatable."
+)
+@click.option("--stages", default="1,2,3", show_default=True, help="Stages whose slots hold the block.")
+@click.option("--position", default="standard", show_default=True, help="In the unit: standard, pre, post or identity.")
+@_planned
+@_how
+def train(block: str, options: tuple[str, ...], stages: str, position: str, **how: Any) -> None:
+    """Train a network with BLOCK in its slots, or "baseline", and add its record to the ledger."""
+    import yaml
+
+    from attn_tutorial.study import Study
+
+    change: dict[str, Any] = {}
+    if block != "baseline":
+        pairs = [option.partition("=") for option in options]
+        change = {
+            "block": block,
+            "position": position,
+            "block_options": {name: yaml.safe_load(v) for name, _, v in pairs},
+        }
+        chosen = yaml.safe_load(f"[{stages}]")
+        change |= {} if chosen == [1, 2, 3] else {"stages": chosen}
+    label = " ".join([block, *options])
+    question = "One network of your own."
+    _start(
+        Study.parse({"name": "single", "title": "One network", "question": question, "variants": {label: change}}),
+        **how,
+    )
 
 
 @study.command()
 @_name
-@_preset
-@_seeds
-@_root
-@click.option("--data", "images", help=DATA_HELP + " The preset's by default.")
-@_results
-def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
-    """Print accuracy by variant and severity, in percent."""
-    from attn_tutorial.figures.tables import accuracy_table
-    from attn_tutorial.study import Ledger, Study
-    from attn_tutorial.study.images import prepare_images
+@_planned
+def status(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
+    """Say which runs of study NAME are done, failed or missing."""
+    from attn_tutorial.study import Ledger
 
-    prepared, _ = prepare_images(images, root, preset)
-    frame = Ledger(results).frame(Study.load(name).plan(preset, prepared, seeds))
+    ledger = Ledger(results)
+    for planned in _plan(name, preset, seeds, root, images)[0]:
+        record = ledger.get(planned.run_id)
+        state = record.status if record else "missing"
+        click.echo(f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {state}")
+
+
+@study.command()
+@_name
+@_planned
+def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
+    """Print accuracy in percent by variant and severity."""
+    from attn_tutorial.figures.tables import accuracy_table
+    from attn_tutorial.study import Ledger
+
+    planned, source = _plan(name, preset, seeds, root, images)
+    frame = Ledger(results).frame(planned)
     if frame.empty:
         raise click.ClickException(
             f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first"
         )
-    click.echo(f"{prepared.source}; preset {preset}")
+    click.echo(f"{source}; preset {preset}")
     click.echo(accuracy_table(frame).to_string())
+
+
+def _plan(name: str, preset: str, seeds: int | None, root: Path, images: str | None) -> "tuple[list[PlannedRun], str]":
+    """The runs of a study on the images at hand, and what these are."""
+    from attn_tutorial.study import Study
+    from attn_tutorial.study.images import prepare_images
+
+    loaded = Study.load(name)
+    prepared, _ = prepare_images(images, root, preset)
+    return loaded.plan(preset, prepared, seeds), prepared.source

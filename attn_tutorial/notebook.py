@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from attn_tutorial.errors import InputError
+from attn_tutorial.spec import is_number
 
 _IPYTHON_NAMES = frozenset({"In", "Out"})
 _READ_MARK = "_parameters_read"
@@ -148,17 +149,9 @@ def _hint(value: object, schema: dict[str, Any]) -> str:
         return ""
     if "boolean" in kinds and value.lower() in {"true", "false", "yes", "no", "on", "off"}:
         return " This is text: write -p NAME True (or False), or in YAML true without quotes."
-    if kinds & {"integer", "number"} and _is_number(value):
+    if kinds & {"integer", "number"} and is_number(value):
         return " This is text: YAML reads 1e-3 as text, so write 0.001 or 1.0e-3, and no quotes."
     return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _allowed(schema: dict[str, Any]) -> str:

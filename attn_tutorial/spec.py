@@ -151,7 +151,7 @@ def _sentence(detail: Any, model: type[BaseModel]) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     sentence = f"{place}: {given!r} was given; {detail['msg'][0].lower()}{detail['msg'][1:]}"
-    if isinstance(given, str) and _is_number(given):
+    if isinstance(given, str) and is_number(given):
         sentence += (
             ". It is text, not a number: leave the quotes out, and in YAML write 0.001 or 1.0e-3, "
             "since 1e-3 is text there"
@@ -168,7 +168,8 @@ def _names(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text would be a number without its quotes."""
     try:
         float(text)
     except ValueError:

@@ -28,7 +28,7 @@ def call(tmp_path):
 
 def test_help_lists_the_commands(call):
     for words, expected in (
-        ((), ["blocks", "data", "study"]),
+        ((), ["blocks", "data", "study", "train"]),
         (("study",), ["list", "run", "status", "table"]),
         (("data",), ["fetch", "info", "preview"]),
         (
@@ -68,6 +68,10 @@ def test_lists(call):
         (("study", "table", "headline", "--preset", "smoke", "--data", "TINY"), "run it first"),
         (("data", "preview", "--data", "TINY", "--types", "fragment"), "did you mean 'fragments'"),
         (("data", "info", "--data", "FILE"), "file"),
+        (("train", "cbma", "--preset", "smoke", "--data", "TINY"), "cbam"),
+        (("train", "se", "--option", "reductoin=8", "--preset", "smoke", "--data", "TINY"), "reduction"),
+        (("train", "se", "--option", "reduction='8'", "--preset", "smoke", "--data", "TINY"), "'8'"),
+        (("train", "se", "--stages", "4", "--preset", "smoke", "--data", "TINY"), "4 was given"),
     ],
 )
 def test_bad_input_gets_one_message_and_a_status(call, tmp_path, tiny_cifar, words, message):
@@ -120,6 +124,17 @@ def test_ctrl_c_stops_at_a_checkpoint_and_the_same_command_goes_on(call, tmp_pat
     assert "non_local" in result.stdout
     status = call("study", "status", "headline", "--preset", "smoke", "--data", tiny_cifar).stdout
     assert status.count("done") == 4
+
+
+def test_one_network_of_your_own_is_the_studys_where_it_is_the_same(call, tmp_path, tiny_cifar):
+    common = ("--preset", "smoke", "--data", tiny_cifar)
+    for words in (("se",), ("se", "--option", "reduction=8"), ("non_local", "--stages", "2,3", "--position", "post")):
+        result = call("train", *words, *common)
+        assert result.returncode == 0, result.stderr
+    records = list(Ledger(tmp_path / "data" / "runs"))
+    assert sorted(record.spec.block_options.get("reduction", 0) for record in records) == [0, 0, 8]
+    status = call("study", "status", "headline", *common).stdout
+    assert [line.split()[1] for line in status.splitlines() if line.endswith("done")] == ["se", "non_local"]
 
 
 def test_records_are_all_that_ends_in_json(tmp_path, call, tiny_cifar):

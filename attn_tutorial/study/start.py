@@ -8,7 +8,7 @@ from attn_tutorial.study.study import PlannedRun, Study
 
 
 def start_study(
-    study: str,
+    study: str | Study,
     preset: str,
     seeds: int | None = None,
     data: str | None = None,
@@ -23,7 +23,7 @@ def start_study(
     """Train what the ledger lacks of a study; return its plan, and how many runs ended how.
 
     Args:
-        study: its name.
+        study: its name, or a study of your own.
         preset: at what scale.
         seeds: a count; the preset's by default.
         data: see `prepare_images`.
@@ -35,12 +35,13 @@ def start_study(
         checkpoint_every: seconds.
 
     """
-    loaded = Study.load(study)  # before the images, so that a misspelt name does not wait for them
+    # Before the images, so that a misspelt name does not wait for them.
+    loaded = study if isinstance(study, Study) else Study.load(study)
     images, source = prepare_images(data, Path(root), preset)
     runs = loaded.plan(preset, images, seeds)
     from attn_tutorial.study.execute import Setting
     from attn_tutorial.training import choose_device
 
     choose_device(device)
-    setting = Setting(study, preset, images, Path(root), source, Path(results), device, checkpoint_every)
+    setting = Setting(loaded.name, preset, images, Path(root), source, Path(results), device, checkpoint_every)
     return runs, run_study(runs, setting, runner, workers)
