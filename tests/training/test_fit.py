@@ -126,6 +126,6 @@ def test_schedule_rises_to_the_peak_and_falls_to_zero():
     assert max(values) == 1.0
     assert values.index(1.0) in (19, 20)
     assert values[-1] == pytest.approx(1 / 80)
-    assert all(a < b for a, b in itertools.pairwise(values))
-    assert all(a > b for a, b in itertools.pairwise(values))
+    assert all(a < b for a, b in itertools.pairwise(values[:20]))
+    assert all(a > b for a, b in itertools.pairwise(values[20:]))
     assert schedule(0, 10, 0.0) == 1.0
