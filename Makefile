@@ -8,7 +8,8 @@ OUT    := _build/papermill
 
 # DATA=<folder or archive of CIFAR-10> is the same as the environment variable, for every command below.
 ifdef DATA
-export ATTN_TUTORIAL_CIFAR10 := $(abspath $(DATA))
+# Made absolute, as notebooks run in a folder of their own; make's abspath would take a path with spaces apart.
+export ATTN_TUTORIAL_CIFAR10 := $(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))
 endif
 
 .DEFAULT_GOAL := help

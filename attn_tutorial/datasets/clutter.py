@@ -5,6 +5,7 @@ random words, integer arithmetic turns the words into pixels, and no batch size,
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,13 +82,13 @@ class Clutter:
             raise ValueError(f"seed {self.seed!r} was given; allowed is a whole number from 0 to 2^32-1")
 
     def render(
-        self, image_set: ImageSet, indices: Tensor, epoch: int = 0, fragments: ImageSet | None = None
+        self, image_set: ImageSet, indices: Tensor | Sequence[int], epoch: int = 0, fragments: ImageSet | None = None
     ) -> CanvasBatch:
         """Render the images at `indices`.
 
         Args:
             image_set: the images, 32×32, uint8.
-            indices: int64 (B,), positions in `image_set`.
+            indices: int64 (B,) or a list, positions in `image_set`.
             epoch: 0 for test; the training epoch otherwise, so that every epoch brings new clutter.
             fragments: the images that fragments are cut from; by default the split's own source (`test` has its
                 `bank`, every other split itself; an image never supplies fragments to its own canvas).
@@ -99,7 +100,7 @@ class Clutter:
         pool = fragments or image_set.fragments or image_set
         _check_images(pool)
         device = image_set.images.device
-        indices = indices.to(device)
+        indices = torch.as_tensor(indices, device=device)
         draws = Draws((self.seed, SPLITS.index(image_set.split)), image_set.index[indices], epoch)
 
         allowed = levels.check_severity(self.severity)

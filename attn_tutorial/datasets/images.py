@@ -91,8 +91,9 @@ class ImageSet:
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor, Tensor]:
         """Positions sorted by class; of each class, where it begins among them, and how many there are."""
-        count = torch.bincount(self.labels, minlength=len(self.classes))
-        if int(count.min()) < 2:
+        classes = torch.arange(len(self.classes), device=self.labels.device)
+        count = (self.labels[:, None] == classes).sum(0)  # bincount would have a GPU's host wait
+        if self.labels.device.type == "cpu" and int(count.min()) < 2:
             raise ValueError(
                 f"{self.name} {self.split} has a class of fewer than 2 images: fragments need at least 2 of each class"
             )

@@ -1,0 +1,53 @@
+"""What a GPU would be asked to do, without one: shapes, devices and the absence of copies to the host."""
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from attn_tutorial.datasets import Batches, Clutter, to_input
+from attn_tutorial.datasets.images import ImageSet
+from attn_tutorial.datasets.noise_bank import noise_bank, noise_windows
+from attn_tutorial.datasets.tables import _table
+
+TO_HOST = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default, torch.ops.aten.nonzero.default}
+
+
+class NoCopyToHost(TorchDispatchMode):
+    """Fails where a tensor of the device is read, or copied, by the host: there a GPU would have to be waited for."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        on_device = any(isinstance(arg, torch.Tensor) and arg.device.type == "cuda" for arg in args)
+        if on_device:
+            assert function not in TO_HOST, function
+            assert not isinstance(out, torch.Tensor) or out.device.type == "cuda", function
+        return out
+
+
+def test_a_batch_is_made_on_the_device_alone():
+    noise_bank()  # drawn once on the host
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        try:
+            images = ImageSet(
+                images=torch.empty(200, 32, 32, 3, dtype=torch.uint8, device="cuda"),
+                labels=torch.empty(200, dtype=torch.int64, device="cuda"),
+                classes=tuple("abcdefghij"),
+                split="train",
+                index=torch.empty(200, dtype=torch.int64, device="cuda"),
+                name="shapes",
+                source="none",
+                fingerprint="",
+                masks=torch.empty(200, 32, 32, dtype=torch.bool, device="cuda"),
+            )
+            batches = Batches(images, Clutter(severity=(0, 1, 2, 3, 4, 5)), 64)
+            with NoCopyToHost():
+                x, label = batches.at(3)
+                batch = Clutter(severity=5).render(images, torch.empty(16, dtype=torch.int64, device="cuda"))
+                assert to_input(batch.canvas).device.type == "cuda"
+        finally:
+            noise_windows.cache_clear()
+            _table.cache_clear()
+    assert (x.shape, x.device.type, label.device.type) == ((64, 3, 48, 48), "cuda", "cuda")
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    for tensor in (batch.canvas, batch.visible_mask, batch.object_mask, batch.tile_box, batch.fragment_id):
+        assert tensor.device.type == "cuda"
