@@ -47,7 +47,7 @@ study: setup  ## Run the ablation STUDY at PRESET by papermill; trains what is m
 	$(BIN)/papermill notebooks/ablation.ipynb $(OUT)/$(STUDY)-$(PRESET).ipynb \
 		-p study $(STUDY) -p preset $(PRESET) --log-output --no-progress-bar
 
-data: setup  ## Download CIFAR-10 into data/raw (162 MB)
+data: setup  ## Download CIFAR-10 into data/raw (170 MB)
 	$(BIN)/attn-tutorial data fetch
 
 test: lint html  ## Check the style, build the book, run all tests but the long ones

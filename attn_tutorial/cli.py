@@ -21,9 +21,11 @@ class _Group(click.Group):
     """A group whose commands turn the package's own errors into one message and exit status 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        from attn_tutorial.errors import InputError
+
         try:
             return super().invoke(ctx)
-        except ValueError as error:
+        except InputError as error:
             raise click.UsageError(str(error)) from None
 
 
@@ -50,7 +52,7 @@ _results = click.option(
 @data.command()
 @_root
 def fetch(root: Path) -> None:
-    """Download CIFAR-10's official archive (162 MB) into ROOT/raw; an interrupted download goes on."""
+    """Download CIFAR-10's official archive (170 MB) into ROOT/raw; an interrupted download goes on."""
     from attn_tutorial.datasets.fetch import fetch_cifar10
 
     click.echo(f"CIFAR-10 is at {fetch_cifar10(root)}")
@@ -93,7 +95,7 @@ def preview(root: Path, images: str, types: str, count: int, out: Path) -> None:
 
     prepared, source = prepare_images(images, root)
     test = load_images(prepared.name, "test", root=root, source=source)
-    severity_grid(test, tuple(types.split("+")), count).savefig(out, dpi=150)
+    severity_grid(test, tuple(types.split("+")), count).savefig(out, dpi=150, bbox_inches="tight")
     click.echo(f"{out}: {count} images of {prepared.source}")
 
 
@@ -158,10 +160,17 @@ def _start(study: "str | Study", preset: str, seeds: int | None, images: str | N
     except StudyInterrupted as stop:
         click.echo(str(stop), err=True)
         sys.exit(130)
-    click.echo(accuracy_table(Ledger(results).frame(runs)).to_string())
-    if unfinished := {outcome: count for outcome, count in counts.items() if outcome != "done"}:
-        text = ", ".join(f"{count} {outcome}" for outcome, count in unfinished.items())
-        click.echo(f"{text}: see the records in {results}", err=True)
+    ledger = Ledger(results)
+    frame = ledger.frame(runs)
+    if not frame.empty:
+        click.echo(accuracy_table(frame).to_string())
+    for planned in runs:
+        record = ledger.get(planned.run_id)
+        if record and record.error:
+            reason = record.error.splitlines()[0]
+            click.echo(f"{planned.variant} seed {planned.spec.seed} {record.status}: {reason}", err=True)
+    if set(counts) != {"done"}:
+        click.echo(f"not all runs are done: {counts}; the records are in {results}", err=True)
         sys.exit(1)
 
 
@@ -189,16 +198,24 @@ def train(block: str, options: tuple[str, ...], stages: str, position: str, **ho
 
     from attn_tutorial.study import Study
 
-    change: dict[str, Any] = {}
+    def value(name: str, text: str) -> Any:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise click.UsageError(
+                f"{name} {text!r} was given, which is no value: write a number or a word"
+            ) from None
+
+    change: dict[str, Any] = {"position": position, "block_options": {}}
     if block != "baseline":
-        pairs = [option.partition("=") for option in options]
-        change = {
-            "block": block,
-            "position": position,
-            "block_options": {name: yaml.safe_load(v) for name, _, v in pairs},
-        }
-        chosen = yaml.safe_load(f"[{stages}]")
-        change |= {} if chosen == [1, 2, 3] else {"stages": chosen}
+        change["block"] = block
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise click.UsageError(f"--option {option!r} was given; write NAME=VALUE, as reduction=8")
+        change["block_options"][key] = value("--option", text)
+    if (chosen := value("--stages", f"[{stages}]")) != [1, 2, 3]:
+        change["stages"] = chosen
     label = " ".join([block, *options])
     question = "One network of your own."
     _start(

@@ -12,6 +12,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -118,10 +119,18 @@ class RunSpec(Part):
     clutter: ClutterSpec = ClutterSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
 
+    @field_validator("stages", mode="after")
+    @classmethod
+    def _one_way_to_write_stages(cls, stages: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if stages is None or set(stages) == {1, 2, 3} else tuple(sorted(set(stages)))
+
     @model_validator(mode="after")
     def _block_is_known(self) -> Self:
         if self.block is not None:
-            check_block(self.block, self.block_options)
+            # Complete, so that a record says all that its run depended on, and one network has one id.
+            self.block_options.update(check_block(self.block, self.block_options))
+        elif self.stages or self.position != "standard":
+            raise ValueError("stages or a position were given without a block: name the block, or leave them out")
         elif self.block_options:
             raise ValueError(
                 f"block_options {self.block_options} were given without a block: name the block, or leave them out"
@@ -129,8 +138,16 @@ class RunSpec(Part):
         return self
 
     def run_id(self, fingerprint: str) -> str:
-        """Name the run: a hash over this spec, the images' fingerprint and `CLUTTER_VERSION`; 16 hex digits."""
-        what = {"spec": self.model_dump(mode="json"), "data": fingerprint, "clutter": CLUTTER_VERSION}
+        """Name the run: a hash over this spec, the images' fingerprint and `CLUTTER_VERSION`; 16 hex digits.
+
+        What is at its default is left out of the hash, so that a field that a later version adds leaves the names of
+        earlier runs as they are.
+        """
+        chosen = self.model_dump(mode="json", exclude_defaults=True)
+        if self.block is not None:
+            usual = check_block(self.block, {})
+            chosen["block_options"] = {k: v for k, v in self.block_options.items() if v != usual[k]}
+        what = {"spec": chosen, "data": fingerprint, "clutter": CLUTTER_VERSION}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,10 @@ def test_lists(call):
         (("train", "se", "--option", "reductoin=8", "--preset", "smoke", "--data", "TINY"), "reduction"),
         (("train", "se", "--option", "reduction='8'", "--preset", "smoke", "--data", "TINY"), "'8'"),
         (("train", "se", "--stages", "4", "--preset", "smoke", "--data", "TINY"), "4 was given"),
+        (("train", "se", "--stages", "1,,]", "--preset", "smoke", "--data", "TINY"), "'[1,,]]' was given"),
+        (("train", "se", "--option", "reduction", "--preset", "smoke", "--data", "TINY"), "NAME=VALUE"),
+        (("train", "baseline", "--option", "reduction=8", "--preset", "smoke", "--data", "TINY"), "without a block"),
+        (("study", "run", "headline", "--checkpoint-every", "nan", "--data", "TINY"), "at least 0"),
     ],
 )
 def test_bad_input_gets_one_message_and_a_status(call, tmp_path, tiny_cifar, words, message):
@@ -95,6 +100,25 @@ def test_info_names_the_images(call, tiny_cifar):
     assert "fingerprint: " in text
 
 
+def test_ctrl_c_pressed_twice_while_workers_start(tmp_path, tiny_cifar):
+    words = ["study", "run", "headline", "--preset", "smoke", "--data", str(tiny_cifar), "--runner", "processes"]
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=tmp_path, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "runs to train" in line:
+            break
+    time.sleep(0.3)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "stopped: 0 of 4 runs" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize("runner", ["serial", "processes"])
 def test_ctrl_c_stops_at_a_checkpoint_and_the_same_command_goes_on(call, tmp_path, tiny_cifar, runner):
     words = ["study", "run", "headline", "--preset", "smoke", "--data", str(tiny_cifar), "--runner", runner]
@@ -110,7 +134,7 @@ def test_ctrl_c_stops_at_a_checkpoint_and_the_same_command_goes_on(call, tmp_pat
             break
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
-    assert "goes on from there" in error
+    assert "go on from their checkpoints" in error
     assert "Traceback" not in error
     before = {record.run_id: record.finished_at for record in Ledger(tmp_path / "data" / "runs")}
     assert 1 <= len(before) < 4
@@ -132,7 +156,7 @@ def test_one_network_of_your_own_is_the_studys_where_it_is_the_same(call, tmp_pa
         result = call("train", *words, *common)
         assert result.returncode == 0, result.stderr
     records = list(Ledger(tmp_path / "data" / "runs"))
-    assert sorted(record.spec.block_options.get("reduction", 0) for record in records) == [0, 0, 8]
+    assert sorted(record.spec.block_options.get("reduction", 0) for record in records) == [0, 8, 16]
     status = call("study", "status", "headline", *common).stdout
     assert [line.split()[1] for line in status.splitlines() if line.endswith("done")] == ["se", "non_local"]
 

@@ -16,7 +16,25 @@ def test_the_id_names_spec_and_images():
     ]
     assert len({spec.run_id("a"), *others}) == 5
     # The name of a run is part of every published record: it may not drift from machine to machine.
-    assert spec.run_id("a") == "c316650023267c53"
+    assert spec.run_id("a") == "f19aed0495d9c4e8"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"block_options": {"reduction": 16}},
+        {"stages": [3, 2, 1, 1]},
+        {"backbone": {"depth": 8}},
+        {"training": {"samples": 1000, "momentum": 0.9}},
+    ],
+)
+def test_one_network_has_one_id(same):
+    plain = RunSpec.parse({**GIVEN, "block": "se"})
+    assert RunSpec.parse({**GIVEN, "block": "se", **same}) == plain
+    assert RunSpec.parse({**GIVEN, "block": "se", **same}).run_id("a") == plain.run_id("a")
+    assert plain.block_options["bias"] is True  # the record says it all
+    assert RunSpec.parse({**GIVEN, "block": "se", "stages": [2, 3, 2]}).stages == (2, 3)
+    assert RunSpec.parse({**GIVEN, "block": "se", "block_options": {"reduction": 8}}).run_id("a") != plain.run_id("a")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +49,8 @@ def test_the_id_names_spec_and_images():
         ({"block": "cbma"}, ["cbma", "cbam"]),
         ({"block": "se", "block_options": {"reductoin": 8}}, ["reductoin", "reduction"]),
         ({"block_options": {"reduction": 8}}, ["without a block"]),
+        ({"stages": [2]}, ["without a block"]),
+        ({"position": "post"}, ["without a block"]),
         ({"data": {"name": "cifar"}}, ["data.name", "'cifar' was given", "'cifar10'"]),
         ({"stages": [4]}, ["stages", "4 was given"]),
         ({"clutter": {"severities": [7]}}, ["clutter.severities", "7 was given"]),

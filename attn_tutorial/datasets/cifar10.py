@@ -210,11 +210,13 @@ def _read_tar(source: Path) -> dict[str, bytes]:
                 file = archive.extractfile(member)
                 assert file is not None
                 files[member.name] = file.read()
-        # a plain tar cut between two members would otherwise pass for a smaller one
+        # tarfile takes a damaged header, and a cut between two members, for the end; a real end is a block of zeros.
         assert archive.fileobj is not None
         archive.fileobj.seek(archive.offset)
-        if not archive.fileobj.read(1):
-            raise tarfile.ReadError("no end-of-archive mark")
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("a damaged header, or no end-of-archive mark")
+        while archive.fileobj.read(1 << 20):  # to the very end, where gzip keeps the checksum
+            pass
     return files
 
 

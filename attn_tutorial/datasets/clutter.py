@@ -18,6 +18,7 @@ from attn_tutorial.datasets.images import ImageSet
 from attn_tutorial.datasets.names import CLUTTER_TYPES, SPLITS, TILE
 from attn_tutorial.datasets.noise_bank import FIELD_SD, FIELDS, PERIOD, noise_windows
 from attn_tutorial.datasets.tables import table
+from attn_tutorial.errors import InputError
 
 _GREY = 128
 _AMPLITUDE_BITS = 12
@@ -57,7 +58,9 @@ class Clutter:
         seed: 0 to 2^32-1.
 
     A type that is not listed stays at severity 0: no fragments, a weak background. Severities are nested: a
-    higher one keeps the tile's place and the fragments' sources, centres and directions, and adds more, larger ones.
+    higher one keeps the tile's place and the fragments' sources, first centres and directions, and adds more, larger
+    ones. A fragment that would hide too much of the tile slides outward along its direction, how far depends on the
+    severity.
 
     """
 
@@ -71,15 +74,15 @@ class Clutter:
             if name not in CLUTTER_TYPES:
                 near = difflib.get_close_matches(str(name), CLUTTER_TYPES, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"clutter type {name!r} was given; allowed are {', '.join(CLUTTER_TYPES)}{hint}")
+                raise InputError(f"clutter type {name!r} was given; allowed are {', '.join(CLUTTER_TYPES)}{hint}")
         levels.check_severity(self.severity)
         if type(self.canvas) is not int or not TILE <= self.canvas <= 2 * PERIOD:
-            raise ValueError(
+            raise InputError(
                 f"canvas {self.canvas!r} was given; "
                 f"allowed is a side in pixels from {TILE} (the tile's own) to {2 * PERIOD}"
             )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed {self.seed!r} was given; allowed is a whole number from 0 to 2^32-1")
+            raise InputError(f"seed {self.seed!r} was given; allowed is a whole number from 0 to 2^32-1")
 
     def render(
         self, image_set: ImageSet, indices: Tensor | Sequence[int], epoch: int = 0, fragments: ImageSet | None = None
@@ -155,7 +158,7 @@ class Clutter:
 
 def _check_images(image_set: ImageSet) -> None:
     if image_set.images.dtype != torch.uint8 or image_set.images.shape[1:] != (TILE, TILE, 3):
-        raise ValueError(
+        raise InputError(
             f"images of type {image_set.images.dtype} and shape {tuple(image_set.images.shape)} were given; "
             f"clutter is defined for uint8 images of shape (N, {TILE}, {TILE}, 3)"
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from attn_tutorial.datasets.draws import below
 from attn_tutorial.datasets.names import SPLITS
 from attn_tutorial.datasets.store import check_choice, prepare
+from attn_tutorial.errors import InputError
 
 _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
 """Of each file: its name, its first split and its second; `store.HELD_OUT` says how large the second is."""
@@ -60,7 +61,7 @@ class ImageSet:
         each, rest = divmod(count, len(self.classes))
         fewest = int(torch.bincount(self.labels, minlength=len(self.classes)).min())
         if each < 1 or rest or each > fewest:
-            raise ValueError(
+            raise InputError(
                 f"{count} images of {self.name} {self.split} were asked for. Allowed are multiples of "
                 f"{len(self.classes)}, from {len(self.classes)} to {fewest * len(self.classes)}, so that "
                 f"every class has as many. Ask for such a number, or give more images."
@@ -94,7 +95,7 @@ class ImageSet:
         classes = torch.arange(len(self.classes), device=self.labels.device)
         count = (self.labels[:, None] == classes).sum(0)  # bincount would have a GPU's host wait
         if self.labels.device.type == "cpu" and int(count.min()) < 2:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} {self.split} has a class of fewer than 2 images: fragments need at least 2 of each class"
             )
         return self.labels.argsort(stable=True), count.cumsum(0) - count, count

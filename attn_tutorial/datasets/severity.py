@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attn_tutorial.datasets.names import SEVERITIES, TILE
+from attn_tutorial.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def check_severity(severity: object) -> tuple[int, ...]:
     """Return a severity, or the severities to draw from, as a tuple; anything but whole numbers 0–5 is an error."""
     values = tuple(severity) if isinstance(severity, tuple | list) else (severity,)
     if not values or any(type(value) is not int or value not in SEVERITIES for value in values):
-        raise ValueError(
+        raise InputError(
             f"severity {severity!r} was given; allowed is a whole number from {SEVERITIES[0]} to {SEVERITIES[-1]}, "
             "or a tuple of such numbers to draw one per image, as (0, 1, 2, 3)"
         )

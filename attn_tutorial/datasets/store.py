@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from attn_tutorial.datasets import cifar10, shapes
 from attn_tutorial.datasets.cifar10 import ImageSourceError
 from attn_tutorial.datasets.names import DATASETS
+from attn_tutorial.errors import InputError
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
 HOW_TO_GET_CIFAR10 = (
@@ -65,7 +66,7 @@ def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
     if given not in allowed:
         near = difflib.get_close_matches(str(given), allowed)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"Unknown {what} {given!r}. Allowed are: {', '.join(allowed)}.{hint}")
+        raise InputError(f"Unknown {what} {given!r}. Allowed are: {', '.join(allowed)}.{hint}")
 
 
 def available_cifar10(root: str | Path = "data", source: str | Path | None = None) -> Path | None:

@@ -13,7 +13,7 @@ from attn_tutorial.study import Record
 
 
 def severity_curves(frame: pd.DataFrame, chance: float, types: str = PRIMARY) -> Figure:
-    """Accuracy over severity: a line a variant through its seeds' mean, and a thin line for each seed.
+    """Accuracy over severity, and the difference from the baseline: a line a variant, and a thin one for each seed.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -22,20 +22,35 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str = PRIMARY) ->
 
     """
     chosen = frame[frame["types"] == types]
-    figure, axes = plt.subplots()
     colours = palette(chosen["variant"])
-    for (variant, _), seed in chosen.groupby(["variant", "seed"]):
-        axes.plot(seed["severity"], seed["accuracy"], color=colours[str(variant)], linewidth=0.6, alpha=0.6)
     known = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
-    sns.lineplot(
-        chosen, x="severity", y="accuracy", hue="variant", style="variant", palette=colours, dashes=False,
-        markers=known if len(known) == len(colours) else True, errorbar=None, ax=axes,
-    )  # fmt: skip
-    axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
-    axes.annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
-    axes.set(xlabel=f"severity ({types})", ylabel="accuracy in %", ylim=(0, None))
-    axes.legend(title=None)
+    markers = known if len(known) == len(colours) else True
+    figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.4))
+    for axes, data, measure in (
+        (panels[0], chosen, "accuracy"),
+        (panels[1], _differences(chosen), "difference"),
+    ):
+        for (variant, _), seed in data.groupby(["variant", "seed"]):
+            axes.plot(seed["severity"], seed[measure], color=colours[str(variant)], linewidth=0.6, alpha=0.6)
+        sns.lineplot(
+            data, x="severity", y=measure, hue="variant", style="variant", palette=colours, dashes=False,
+            markers=markers, errorbar=None, legend=measure == "accuracy", ax=axes,
+        )  # fmt: skip
+        axes.set(xlabel="severity", xticks=sorted(data["severity"].unique()))
+    panels[0].axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
+    panels[0].annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
+    panels[0].set(ylabel=f"accuracy in %, {types}", ylim=(0, None))
+    panels[0].legend(title=None, fontsize=9)
+    panels[1].axhline(0, color=colours.get("baseline", "grey"), linewidth=1)
+    panels[1].set(ylabel="points above the baseline")
     return figure
+
+
+def _differences(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Each variant's accuracy minus the baseline's, by seed and severity."""
+    baseline = chosen[chosen["variant"] == "baseline"].set_index(["seed", "severity"])["accuracy"]
+    others = chosen[chosen["variant"] != "baseline"].join(baseline.rename("baseline"), on=["seed", "severity"])
+    return others.assign(difference=others["accuracy"] - others["baseline"])
 
 
 def learning_curves(records: Iterable[Record]) -> Figure:
@@ -68,3 +83,14 @@ def describe_severity_curves(frame: pd.DataFrame, types: str = PRIMARY) -> str:
     means = frame[frame["types"] == types].groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack()
     ends = "; ".join(f"{variant} from {row.iloc[0]:.0f} to {row.iloc[-1]:.0f}" for variant, row in means.iterrows())
     return f"Accuracy in percent over severity 0 to 5 of {types}: {ends}."
+
+
+def describe_learning_curves(records: Iterable[Record]) -> str:
+    """Say in a sentence what `learning_curves` shows."""
+    ends = "; ".join(
+        f"{record.variant} seed {record.spec.seed}: loss {first.loss:.2f} to {last.loss:.2f}, "
+        f"accuracy {first.accuracy:.0%} to {last.accuracy:.0%}"
+        for record in records
+        for first, last in [(record.curve[0], record.curve[-1])]
+    )
+    return f"Training loss and training accuracy over the images seen, from first to last. {ends}."

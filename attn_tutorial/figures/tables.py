@@ -16,7 +16,7 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
         types: the composition of clutter types.
 
     Returns:
-        a row for each variant, in the frame's order; columns: severity "0" to "5", `mean` over them, `seeds`,
+        a row for each variant, in the frame's order; columns: `mean` over the severities, "0" to "5", `seeds`,
         `parameters`.
 
     """
@@ -26,9 +26,8 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
     by_severity = by_severity.reindex(chosen["variant"].unique())
     by_severity.columns = [str(severity) for severity in by_severity.columns]
     groups = chosen.groupby("variant")
-    return by_severity.assign(
-        mean=by_severity.mean(axis=1), seeds=groups["seed"].nunique(), parameters=groups["parameters"].first()
-    ).round(1)
+    by_severity.insert(0, "mean", by_severity.mean(axis=1))
+    return by_severity.assign(seeds=groups["seed"].nunique(), parameters=groups["parameters"].first()).round(1)
 
 
 def difference_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:

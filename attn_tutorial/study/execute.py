@@ -1,5 +1,6 @@
 """One run from its plan to its record. Importing this module loads torch; planning a study does not need it."""
 
+import shutil
 import time
 import traceback
 from collections.abc import Callable
@@ -13,11 +14,10 @@ from filelock import FileLock, Timeout
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.datasets.store import Prepared
 from attn_tutorial.evaluation import accuracy_by_severity
-from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.record import Record, circumstances
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training import Diverged, Progress, Stopped, Trained, choose_device, fit, weights_sha256
-from attn_tutorial.training.checkpoint import delete_checkpoints
 
 Outcome = Literal["done", "diverged", "failed", "stopped", "busy"]
 
@@ -48,14 +48,21 @@ def execute(
     """
     ledger = Ledger(setting.results)
     work = setting.results / "work"
-    work.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(work / f"{run.run_id}.lock", timeout=0):
-            if ledger.has_result(run.run_id):
-                return "done"
+        work.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work / f"{run.run_id}.lock", timeout=0)
+        with lock:
+            record = ledger.get(run.run_id)
+            if record and record.status != "failed":
+                return record.status
             return _execute(run, setting, ledger, work / run.run_id, on_progress, should_stop)
     except Timeout:
         return "busy"
+    except OSError as error:
+        raise LedgerError(
+            f"{setting.results} cannot be written to ({error}): free some space, or name another folder; what was done "
+            "is kept"
+        ) from None
 
 
 def _execute(
@@ -87,8 +94,8 @@ def _execute(
     except Exception as error:
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
     ledger.add(Record(**known, **outcome, **circumstances(setting.images, device.type, torch.get_num_threads())))
-    if outcome["status"] == "done":
-        delete_checkpoints(checkpoints)
+    if outcome["status"] != "failed":
+        shutil.rmtree(checkpoints, ignore_errors=True)
     status: Outcome = outcome["status"]
     return status
 

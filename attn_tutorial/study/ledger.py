@@ -1,8 +1,10 @@
 """The ledger: one small JSON file a run, written whole, safe to copy, merge and read while others write."""
 
+import contextlib
+import functools
 import json
+import logging
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +20,17 @@ if TYPE_CHECKING:
     from attn_tutorial.study.study import PlannedRun
 
 
+_ROOM = 16_384  # bytes that must be free before hours of work begin; a record takes about 5,000
+_log = logging.getLogger(__name__)
+
+
 class LedgerError(InputError):
     """A results folder that cannot be used: says why, and what to do."""
+
+
+@functools.cache
+def _say_left_out(path: Path, cause: str) -> None:
+    _log.warning("%s is left out: it is no record of a run (%s)", path, cause)
 
 
 class Ledger:
@@ -59,6 +70,11 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self._path(record.run_id))
+        except OSError as error:
+            raise LedgerError(
+                f"the record of run {record.run_id} cannot be written to {self.folder} ({error.strerror}): free some "
+                "space and give the same command again; nothing that was done is lost"
+            ) from None
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -67,9 +83,11 @@ class Ledger:
         probe = self.folder / f".probe.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe.touch()
+            probe.write_bytes(bytes(_ROOM))
             probe.unlink()
         except OSError as error:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
             raise LedgerError(
                 f"results folder {self.folder} was given, but nothing can be written there ({error.strerror}); "
                 "name a folder of your own with --results, or as the notebook's parameter `results`"
@@ -135,6 +153,6 @@ class Ledger:
                 raise ValueError("its run_id is not that of its spec and images")
         except (ValueError, OSError) as error:
             cause = f"{error.error_count()} fields are not valid" if isinstance(error, ValidationError) else error
-            warnings.warn(f"{path} is left out: it is no record of a run ({cause})", stacklevel=3)
+            _say_left_out(path, str(cause))
             return None
         return record

@@ -27,6 +27,7 @@ class Report:
         self._images = {run.run_id: run.spec.training.samples for run in runs}
         self._seen = dict.fromkeys(self._names, 0)
         self._latest: dict[str, str] = {}
+        self._busy: set[str] = set()
         self._already = already
         self._began = self._said = time.monotonic()
         self._bar: tqdm[Any] | None = None
@@ -58,7 +59,9 @@ class Report:
         """Take in that a run has ended, how, and say so."""
         self._latest.pop(run_id, None)
         if outcome == "busy":
-            self._say(f"{self._names[run_id]}: another process is training it; looking again later")
+            if run_id not in self._busy:
+                self._say(f"{self._names[run_id]}: another process is training it; looking again later")
+            self._busy.add(run_id)
             return
         if outcome in ("done", "diverged", "failed"):
             self._seen[run_id] = self._images[run_id]

@@ -1,6 +1,7 @@
 """Runners: what trains the missing runs of a study, one after the other or in several processes."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import queue
@@ -14,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from attn_tutorial.spec import SpecError
-from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.report import Report
 from attn_tutorial.study.study import PlannedRun
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 RUNNERS = ("auto", "serial", "processes")
 _POLL = 0.5  # seconds between looks at the workers' messages
 _BUSY = 5.0  # seconds before looking again at a run that another process is training
+_PATIENCE = 2.0  # seconds in which one more Ctrl-C is taken for the same one
 
 
 class StudyInterrupted(KeyboardInterrupt):
@@ -33,7 +35,7 @@ class StudyInterrupted(KeyboardInterrupt):
 def run_study(
     runs: list[PlannedRun], setting: "Setting", runner: str = "auto", workers: int | None = None
 ) -> dict[str, int]:
-    """Train what the ledger lacks of `runs`, and return how many ended how, as {"done": 3, "failed": 1}.
+    """Train what the ledger lacks of `runs`, and return in what state all of them are, as {"done": 3, "failed": 1}.
 
     Args:
         runs: the plan.
@@ -53,7 +55,7 @@ def run_study(
     ledger = Ledger(setting.results)
     missing = [run for run in runs if not ledger.has_result(run.run_id)]
     if not missing:
-        return {}
+        return _count(runs, ledger)
     ledger.make_writable()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(workers or cores, len(missing))
@@ -62,60 +64,56 @@ def run_study(
 
         runner = "processes" if choose_device(setting.device).type == "cpu" and workers > 1 else "serial"
     with Report(missing, already=len(runs) - len(missing)) as report, _stop_on_interrupt() as stop:
-        if runner == "serial":
-            outcomes = _serial(missing, setting, report, stop)
-        else:
-            outcomes = _processes(missing, setting, report, stop, workers, threads=max(1, cores // workers))
-    counts: dict[str, int] = {}
-    for outcome in outcomes.values():
-        counts[outcome] = counts.get(outcome, 0) + 1
+        try:
+            if runner == "serial":
+                _serial(missing, setting, report, stop)
+            else:
+                _processes(missing, setting, report, stop, workers, threads=max(1, cores // workers))
+        except KeyboardInterrupt:
+            stop.set()
+    counts = _count(runs, ledger)
     if stop.is_set():
-        ended = sum(count for outcome, count in counts.items() if outcome != "stopped")
         raise StudyInterrupted(
-            f"stopped: {len(runs) - len(missing) + ended} of {len(runs)} runs are in {setting.results}, those under "
-            "way left checkpoints; the same command goes on from there"
+            f"stopped: {len(runs) - counts.get('missing', 0)} of {len(runs)} runs are in {setting.results}; "
+            "those under way go on from their checkpoints when the same command is given again"
         )
     return counts
 
 
-def _serial(
-    missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event
-) -> dict[str, "Outcome"]:
+def _count(runs: list[PlannedRun], ledger: Ledger) -> dict[str, int]:
+    # From the ledger, not from what the workers said: another process may have ended a run, and ended it badly.
+    states = [record.status if (record := ledger.get(run.run_id)) else "missing" for run in runs]
+    return {state: states.count(state) for state in dict.fromkeys(states)}
+
+
+def _serial(missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event) -> None:
     from attn_tutorial.study.execute import execute
     from attn_tutorial.training import keep_memory
 
     keep_memory()
-    outcomes: dict[str, Outcome] = {}
-    waiting = deque(missing)
-    while waiting and not stop.is_set():
+    waiting, busy = deque(missing), deque[PlannedRun]()
+    while (waiting or busy) and not stop.is_set():
+        if not waiting:
+            stop.wait(_BUSY)
+            waiting, busy = busy, waiting
         run = waiting.popleft()
-        outcome = execute(run, setting, lambda progress, run=run: report.progress(run.run_id, progress), stop.is_set)  # type: ignore[misc]
+        outcome = execute(run, setting, functools.partial(report.progress, run.run_id), stop.is_set)
         report.ended(run.run_id, outcome)
         if outcome == "busy":
-            waiting.append(run)
-            stop.wait(_BUSY if len(waiting) == 1 else 0)
-        else:
-            outcomes[run.run_id] = outcome
-    return outcomes
+            busy.append(run)
 
 
 def _processes(
     missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event, workers: int, threads: int
-) -> dict[str, "Outcome"]:
+) -> None:
     # A fresh process for each worker: a forked one would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
     messages: Any = context.Queue()
     halt = context.Event()
-    outcomes: dict[str, Outcome] = {}
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, messages, halt, os.getpid()))
     waiting, later = deque(missing), deque[tuple[float, PlannedRun]]()
     running: dict[Future[Outcome], PlannedRun] = {}
-
-    def read_messages() -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                report.progress(*messages.get_nowait())
-
-    with ProcessPoolExecutor(workers, context, _start_worker, (threads, messages, halt, os.getpid())) as pool:
+    try:
         while waiting or later or running:
             if stop.is_set():
                 halt.set()
@@ -125,26 +123,29 @@ def _processes(
                 waiting.append(later.popleft()[1])
             while waiting and len(running) < workers:
                 run = waiting.popleft()
-                running[pool.submit(_work, run, setting)] = run
+                with _ctrl_c_held_back():
+                    running[pool.submit(_work, run, setting)] = run
             ended, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
             if not running:
                 stop.wait(_POLL)
-            read_messages()
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    report.progress(*messages.get_nowait())
             for future in ended:
                 run = running.pop(future)
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    raise RuntimeError(
-                        "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run "
-                        "the same command again, with fewer --workers if it recurs"
-                    ) from None
+                outcome = future.result()
                 report.ended(run.run_id, outcome)
                 if outcome == "busy":
                     later.append((time.monotonic() + _BUSY, run))
-                else:
-                    outcomes[run.run_id] = outcome
-    return outcomes
+    except BrokenProcessPool:
+        if not stop.is_set():  # a signal to the whole group of processes ends the workers as well
+            raise LedgerError(
+                "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run the same "
+                "command again, with fewer workers if it recurs"
+            ) from None
+    finally:
+        halt.set()
+        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -185,16 +186,29 @@ def _work(run: PlannedRun, setting: "Setting") -> "Outcome":
 
 
 @contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Have processes that are started here never see Ctrl-C; one that comes meanwhile is delivered afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a request to stop at the next step; a second one stops at once."""
+    """Turn the first Ctrl-C into a request to stop at the next step; one more, seconds later, stops at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    asked_at = float("inf")
 
     def ask(number: int, frame: object) -> None:
-        if stop.is_set():
+        nonlocal asked_at
+        if time.monotonic() - asked_at > _PATIENCE:
             raise KeyboardInterrupt
+        asked_at = min(asked_at, time.monotonic())
         stop.set()
 
     before: dict[int, Callable[..., Any] | int | None] = {

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from attn_tutorial.spec import SpecError
 from attn_tutorial.study.images import prepare_images
 from attn_tutorial.study.runner import run_study
 from attn_tutorial.study.study import PlannedRun, Study
@@ -20,7 +21,7 @@ def start_study(
     device: str = "auto",
     checkpoint_every: float = 60.0,
 ) -> tuple[list[PlannedRun], dict[str, int]]:
-    """Train what the ledger lacks of a study; return its plan, and how many runs ended how.
+    """Train what the ledger lacks of a study; return its plan, and how many of its runs are in which state.
 
     Args:
         study: its name, or a study of your own.
@@ -35,6 +36,12 @@ def start_study(
         checkpoint_every: seconds.
 
     """
+    if not checkpoint_every >= 0:  # so that "not a number" is refused, too
+        raise SpecError(
+            f"checkpoint_every {checkpoint_every!r} was given; allowed is a number of seconds of at least 0"
+        )
+    if not str(results):
+        raise SpecError("results was given as an empty text; name a folder, or leave it out for data/runs")
     # Before the images, so that a misspelt name does not wait for them.
     loaded = study if isinstance(study, Study) else Study.load(study)
     images, source = prepare_images(data, Path(root), preset)

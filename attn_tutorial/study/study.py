@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, Self
@@ -79,12 +80,15 @@ class Study(Part):
 
         `seeds` is a count (seeds 0 to seeds-1), the preset's own by default; a larger one keeps the runs of a smaller.
         """
-        scale = Preset.load(preset)
-        count = scale.seeds if seeds is None else seeds
+        count = Preset.load(preset).seeds if seeds is None else seeds
         if type(count) is not int or count < 1:
             raise SpecError(
                 f"seeds {seeds!r} was given; allowed is a count of at least 1, as 3 for the seeds 0, 1 and 2"
             )
+        return self._plan(preset, images, range(count))
+
+    def _plan(self, preset: str, images: Prepared | Images, seeds: Iterable[int]) -> list[PlannedRun]:
+        scale = Preset.load(preset)
         shared: dict[str, Any] = {
             "data": {"name": images.name, "train_images": scale.train_images},
             "training": {"samples": scale.samples[images.name], **scale.recipe},  # type: ignore[index]
@@ -93,7 +97,7 @@ class Study(Part):
             "evaluation": {"images": scale.test_images},
         }
         runs = []
-        for seed in range(count):
+        for seed in seeds:
             for variant, change in self.variants.items():
                 spec = RunSpec.parse({**shared, "seed": seed, **change})
                 runs.append(PlannedRun(spec.run_id(images.fingerprint), variant, spec))
@@ -101,13 +105,14 @@ class Study(Part):
 
     def held_in(self, ledger: Ledger) -> list[Held]:
         """List what a ledger holds of this study, apart by preset and image set: such records are never pooled."""
-        kinds = {(record.preset, record.data.fingerprint): record.data for record in ledger}
-        seeds = 1 + max((record.spec.seed for record in ledger), default=0)
+        records = {record.run_id: record for record in ledger}
+        kinds = {(record.preset, record.data.fingerprint): record.data for record in records.values()}
+        seeds = sorted({record.spec.seed for record in records.values()})
         held = []
         for (preset, _), images in kinds.items():
             if preset not in preset_names():
                 continue
-            runs = [run for run in self.plan(preset, images, seeds) if ledger.get(run.run_id)]
+            runs = [run for run in self._plan(preset, images, seeds) if run.run_id in records]
             if runs:
                 held.append(Held(preset, images, runs))
         return held

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
+from attn_tutorial import __version__
+
 _KEPT = 2
 _DIGEST = hashlib.sha256().digest_size
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], device: torch.device) -> None:
     """Write `state` (tensors and plain values) as the checkpoint after `step` steps, and drop all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({**state, "made_with": _made_with(device)}, buffer)
     content = buffer.getvalue()
     write_whole(folder / f"step-{step:09d}.pt", hashlib.sha256(content).digest() + content)
     for old in _newest_first(folder)[_KEPT:]:
@@ -25,14 +27,32 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """Return the newest checkpoint that is whole, or None; a damaged one is passed over with a warning."""
+    """Return the newest checkpoint that is whole, or None; a damaged one is passed over with a warning.
+
+    So is one that was made by other versions, on another kind of device or with another number of threads: going on
+    from it would give weights that no machine can give again.
+    """
     for path in _newest_first(folder):
         content = path.read_bytes()
         if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
             state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location=device, weights_only=True)
-            return state
-        warnings.warn(f"checkpoint {path} is damaged; going back to the one before it", stacklevel=2)
+            if state.get("made_with") == _made_with(device):
+                return state
+            cause = f"was made with {state.get('made_with')}, and this is {_made_with(device)}"
+        else:
+            cause = "is damaged"
+        warnings.warn(f"checkpoint {path} {cause}; going back to one before it, or to the start", stacklevel=2)
+        path.unlink()  # or it would be taken for the newest again
     return None
+
+
+def _made_with(device: torch.device) -> dict[str, str | int]:
+    return {
+        "attn_tutorial": __version__,
+        "torch": str(torch.__version__),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -49,12 +69,4 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"), reverse=True)
-
-
-def delete_checkpoints(folder: Path) -> None:
-    """Remove a run's checkpoints and their folder, once its record is safe."""
-    for path in _newest_first(folder):
-        path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    return sorted((path for path in folder.glob("step-*.pt") if path.is_file()), reverse=True)

@@ -116,7 +116,7 @@ def fit(
                 "seconds": before + time.perf_counter() - began,
                 "resumed_at": trained.resumed_at,
             }
-            save_checkpoint(checkpoints, step, saved)
+            save_checkpoint(checkpoints, step, saved, device)
 
     model.train()
     before, began = trained.seconds, time.perf_counter()

@@ -5,6 +5,8 @@ import platform
 
 import torch
 
+from attn_tutorial.errors import InputError
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # glibc's mallopt parameters, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -13,13 +15,13 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device called `name`; "auto" is the first of cuda, mps and cpu that is there."""
     if name not in DEVICES:
-        raise ValueError(f"device {name!r} was given; allowed are {', '.join(DEVICES)}")
+        raise InputError(f"device {name!r} was given; allowed are {', '.join(DEVICES)}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, is_there in there.items() if is_there))
     if not there[name]:
         found = ", ".join(device for device, is_there in there.items() if is_there)
-        raise ValueError(f"device {name!r} was given, but torch finds none here; it finds {found}: choose one, or auto")
+        raise InputError(f"device {name!r} was given, but torch finds none here; it finds {found}: choose one, or auto")
     return torch.device(name)
 
 

@@ -1,5 +1,6 @@
 """Every form of CIFAR-10, and every defect of it, in small archives made on the spot."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -254,6 +255,28 @@ def test_tar_cut_between_two_members(tmp_path: Path) -> None:
         file.truncate(last.offset)
     with pytest.raises(ImageSourceError, match="truncated"):
         read_cifar10(path)
+
+
+def test_tar_with_a_damaged_header(tmp_path: Path) -> None:
+    """tarfile takes the header for the end, and a smaller set would come out of it."""
+    whole = gzip.decompress(tar(tmp_path / "whole.tar.gz", class_files()).read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        member = archive.getmembers()[150]
+    damaged = bytearray(whole)
+    damaged[member.offset : member.offset + 8] = b"\xff" * 8
+    for path, content in (("damaged.tar", bytes(damaged)), ("damaged.tar.gz", gzip.compress(bytes(damaged)))):
+        (tmp_path / path).write_bytes(content)
+        with pytest.raises(ImageSourceError, match="damaged"):
+            read_cifar10(tmp_path / path)
+
+
+def test_archive_whose_checksum_is_wrong_or_cut_off(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "whole.tar.gz", class_files()).read_bytes()
+    wrong = whole[:-8] + bytes(byte ^ 1 for byte in whole[-8:-4]) + whole[-4:]
+    for content in (whole[:-6], wrong):
+        (tmp_path / "bad.tar.gz").write_bytes(content)
+        with pytest.raises(ImageSourceError):
+            read_cifar10(tmp_path / "bad.tar.gz")
 
 
 def test_truncated_official_archive(tmp_path: Path) -> None:

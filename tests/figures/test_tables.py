@@ -25,7 +25,7 @@ def make_frame(values, preset="quick"):
 def test_accuracies_are_means_over_seeds_of_the_asked_types():
     table = accuracy_table(make_frame({"baseline": [70, 72], "se": [75, 75]}))
     assert table.index.tolist() == ["baseline", "se"]
-    assert table.loc["baseline"].tolist() == [71, 69, 67, 65, 63, 61, 66, 2, 80]
+    assert table.loc["baseline"].tolist() == [66, 71, 69, 67, 65, 63, 61, 2, 80]
     assert table.loc["se", "5"] == 65
 
 
@@ -68,5 +68,7 @@ def test_the_curves_show_the_numbers():
     figure = severity_curves(frame, chance=10)
     means = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 6 and line.get_linewidth() > 1]
     assert sorted(line.get_ydata().tolist() for line in means) == [[65, 63, 61, 59, 57, 55], [66, 64, 62, 60, 58, 56]]
+    gains = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 6 and line.get_linewidth() > 1]
+    assert [line.get_ydata().tolist() for line in gains] == [[1] * 6]
     plt.close(figure)
     assert "se from 66 to 56" in describe_severity_curves(frame)

@@ -131,6 +131,14 @@ def test_the_chapter_goes_step_by_step(chapter):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_shown_cells_are_short(chapter):
-    shown = [cell.source for cell in cells(chapter, "code") if not cell.metadata.get("tags")]
-    assert max(len(source.splitlines()) for source in shown) <= 13
+def test_shown_code_is_short_and_fits_the_window(chapter):
+    shown = [cell.source.splitlines() for cell in cells(chapter, "code") if not cell.metadata.get("tags")]
+    assert max(len(lines) for lines in shown) <= 16
+    assert [line for lines in shown for line in lines if len(line) > 72] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_torch_is_imported_where_the_reader_sees_it(chapter):
+    shown = [cell.source for cell in cells(chapter, "code") if "hide-input" not in cell.metadata.get("tags", [])]
+    first_use = next(index for index, source in enumerate(shown) if "torch." in source or "nn." in source)
+    assert "import torch\nfrom torch import nn\n" in "\n".join(shown[: first_use + 1])

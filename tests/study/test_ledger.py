@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -90,14 +91,14 @@ def test_failed_runs_are_run_again_and_diverged_ones_are_not(tmp_path, runs):
         lambda values: json.dumps({**values, "status": "splendid"}),
     ],
 )
-def test_a_damaged_or_foreign_file_is_left_out_and_named(tmp_path, runs, spoil):
+def test_a_damaged_or_foreign_file_is_left_out_and_named(tmp_path, runs, spoil, caplog):
     ledger = Ledger(tmp_path)
     for run in runs[:2]:
         ledger.add(make_record(run))
     path = tmp_path / f"{runs[0].run_id}.json"
     path.write_text(spoil(json.loads(path.read_text())))
-    with pytest.warns(UserWarning, match=f"{path.name} is left out"):
-        assert [record.run_id for record in ledger] == [runs[1].run_id]
+    assert [record.run_id for record in ledger] == [runs[1].run_id]
+    assert f"{path.name} is left out" in caplog.text
     assert path.exists()
 
 
@@ -105,6 +106,18 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match=r"results folder .*file/runs was given, .* --results"):
         Ledger(tmp_path / "file" / "runs").make_writable()
+
+
+def test_no_room_for_a_record_is_said(tmp_path, runs, monkeypatch):
+    def no_room(descriptor):
+        raise OSError(28, "No space left on device")
+
+    ledger = Ledger(tmp_path)
+    ledger.make_writable()
+    monkeypatch.setattr(os, "fsync", no_room)  # a disk that is full is not to be had here
+    with pytest.raises(LedgerError, match=r"cannot be written to .* \(No space left on device\): free some space"):
+        ledger.add(make_record(runs[0]))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_ledger_holds_is_kept_apart_by_preset_and_images(tmp_path, runs):

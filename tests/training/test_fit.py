@@ -82,8 +82,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(train, tmp_path):
     with pytest.warns(UserWarning, match="damaged"):
         resumed = fit(make_spec(), train, tmp_path)
     assert resumed.resumed_at == [4]
-    assert older.exists() is False  # only the last two are kept
+    assert older.exists()
+    assert not newest.exists()  # or it would be taken for the newest again
     assert weights_sha256(resumed.model) == weights_sha256(fit(make_spec(), train).model)
+
+
+def test_a_checkpoint_of_another_number_of_threads_is_not_gone_on_from(train, tmp_path):
+    with pytest.raises(Stopped):
+        fit(make_spec(), train, tmp_path, should_stop=stop_after(5))
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with pytest.warns(UserWarning, match=f"'threads': {before}.* to the start"):
+            again = fit(make_spec(), train, tmp_path)
+        assert again.resumed_at == []
+        assert weights_sha256(again.model) == weights_sha256(fit(make_spec(), train).model)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_variants_start_from_one_backbone_and_see_the_same_batches(train):
