@@ -24,8 +24,8 @@ class NonLocal(AttentionBlock):
     Parameters: 4Ci + 3i + C (gaussian 2Ci + i + C), and 2C for the norm; with i = C/2, 2C² + 2.5C + 2C.
     Training needs more than one place in the batch, as batch normalisation does.
 
-    Source: Wang, Girshick, Gupta, He, Non-local Neural Networks, 2018, section 3, equations 1–6; zero_init in
-    section 4.1 (arXiv 1711.07971).
+    Source: Wang, Girshick, Gupta, He, Non-local Neural Networks, 2018, section 3 (equation 1; Gaussian 2,
+    embedded 3, dot 4; the block 6); zero_init in section 4.1 (arXiv 1711.07971).
 
     Args:
         channels: C

@@ -12,7 +12,7 @@ class SE(AttentionBlock):
 
     Parameters: 2C²/r, and C + C/r with bias. Raises `ValueError` if C < r.
 
-    Source: Hu, Shen, Albanie, Sun, Wu, Squeeze-and-Excitation Networks, 2018, equations 2–4; squeeze and gate
+    Source: Hu, Shen, Albanie, Sun, Wu, Squeeze-and-Excitation Networks, 2020, equations 2–4; squeeze and gate
     are ablated in section 6 (arXiv 1709.01507).
 
     Args:
