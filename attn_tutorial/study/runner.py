@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
+from attn_tutorial.errors import InputError
 from attn_tutorial.spec import SpecError
 from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.report import Report
@@ -30,6 +31,8 @@ _PATIENCE = 2.0  # seconds in which one more Ctrl-C is taken for the same one
 
 class StudyInterrupted(KeyboardInterrupt):
     """A study was asked to stop. What was done is in the ledger; what was under way has a checkpoint."""
+
+    _render_traceback_ = InputError._render_traceback_  # in a notebook, too, the text alone
 
 
 def run_study(

@@ -2,11 +2,13 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock
 
 from attn_tutorial.spec import RunSpec, SpecError
-from attn_tutorial.study import Ledger, PlannedRun, run_study
+from attn_tutorial.study import Ledger, PlannedRun, run_study, runner
 from attn_tutorial.study.execute import Setting, execute
 from attn_tutorial.study.images import prepare_images
+from attn_tutorial.study.report import Report
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +39,14 @@ def plan(setting, **variants):
     return runs
 
 
-@pytest.mark.parametrize("runner", ["serial", "processes"])
-def test_missing_runs_are_trained_and_recorded(setting, runner, capsys):
+@pytest.mark.parametrize("way", ["serial", "processes"])
+def test_missing_runs_are_trained_and_recorded(setting, way, capsys):
     runs = plan(setting, baseline={}, se={"block": "se"}, cbam={"block": "cbam"})
     ledger = Ledger(setting.results)
     assert run_study(runs[:1], setting, "serial") == {"done": 1}
     first = ledger.get(runs[0].run_id)
-    assert run_study(runs, setting, runner, workers=2) == {"done": 3}
-    assert run_study(runs, setting, runner) == {"done": 3}
+    assert run_study(runs, setting, way, workers=2) == {"done": 3}
+    assert run_study(runs, setting, way) == {"done": 3}
     assert ledger.get(runs[0].run_id) == first  # not trained again
     for run in runs:
         record = ledger.get(run.run_id)
@@ -116,6 +118,26 @@ def test_a_run_in_other_hands_is_left_to_them(setting):
     began = time.monotonic()
     assert execute(run, setting, lambda progress: None, lambda: False) == "done"
     assert time.monotonic() - began < 1  # found in the ledger, not trained again
+
+
+def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, monkeypatch, capsys):
+    runs = plan(setting, baseline={}, se={"block": "se"})
+    work = setting.results / "work"
+    work.mkdir(parents=True)
+    # Not bound to a thread, as a timer lets go of them.
+    locks = [FileLock(work / f"{run.run_id}.lock", thread_local=False) for run in runs]
+    for lock in locks:
+        lock.acquire()
+    looks = []
+    ended = Report.ended
+    monkeypatch.setattr(Report, "ended", lambda report, *how: (looks.append(how[1]), ended(report, *how)))
+    monkeypatch.setattr(runner, "_BUSY", 0.5)
+    letting_go = threading.Timer(2.0, lambda: [lock.release() for lock in locks])
+    letting_go.start()
+    assert run_study(runs, setting, "serial") == {"done": 2}
+    letting_go.join()
+    assert 2 <= looks.count("busy") <= 12
+    assert capsys.readouterr().out.count("another process is training it") == 2
 
 
 @pytest.mark.parametrize(
