@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from attn_tutorial.errors import InputError
 from attn_tutorial.study.record import SCHEMA, Record
+from attn_tutorial.training.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,21 +63,15 @@ class Ledger:
 
     def add(self, record: Record) -> None:
         """Write a record, whole or not at all."""
-        self.make_writable()
-        temporary = self.folder / f".{record.run_id}.{os.getpid()}"
+        text = json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path(record.run_id))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path(record.run_id), text.encode())
         except OSError as error:
             raise LedgerError(
                 f"the record of run {record.run_id} cannot be written to {self.folder} ({error.strerror}): free some "
                 "space and give the same command again; nothing that was done is lost"
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def make_writable(self) -> None:
         """Make the folder if need be, and see that a file can be written there, before hours of work go into it."""

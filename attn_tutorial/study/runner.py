@@ -47,8 +47,8 @@ def run_study(
             of the cores; "auto": processes on a CPU with several cores, serial otherwise.
         workers: how many processes; by default one for each core, at most one for each missing run.
 
-    Interrupted (Ctrl-C, or SIGTERM where the caller turns it into one), it has every run under way write a
-    checkpoint and raises `StudyInterrupted`; called again it goes on from there.
+    Interrupted (Ctrl-C or SIGTERM), it has every run under way write a checkpoint and raises `StudyInterrupted`;
+    called again it goes on from there.
 
     """
     if runner not in RUNNERS:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from attn_tutorial import __version__
+from attn_tutorial.training.files import write_whole
 
 _KEPT = 2
 _DIGEST = hashlib.sha256().digest_size
@@ -53,19 +53,6 @@ def _made_with(device: torch.device) -> dict[str, str | int]:
         "device": device.type,
         "threads": torch.get_num_threads(),
     }
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the machine stops in the middle."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _newest_first(folder: Path) -> list[Path]:
