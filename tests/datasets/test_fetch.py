@@ -56,8 +56,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         for position in range(0, len(body[: mirror.breaks_after]), 50_000):
-            self.wfile.write(body[: mirror.breaks_after][position : position + 50_000])
-            mirror.sent += len(body[: mirror.breaks_after][position : position + 50_000])
+            piece = body[: mirror.breaks_after][position : position + 50_000]
+            mirror.sent += len(piece)  # before it goes out: a client that has all of it may look at once
+            self.wfile.write(piece)
             time.sleep(mirror.pause_s)
 
     def log_message(self, *_: object) -> None:
