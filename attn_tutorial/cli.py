@@ -4,13 +4,14 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from attn_tutorial import __version__
 
 if TYPE_CHECKING:
+    from attn_tutorial.datasets import ImageSet
     from attn_tutorial.study import PlannedRun, Study
 
 DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
@@ -37,7 +38,7 @@ def main() -> None:
 
 @main.group()
 def data() -> None:
-    """Images: fetch CIFAR-10, see what is there, look at canvases."""
+    """Images: fetch CIFAR-10, see what is there, look at canvases, write them out."""
 
 
 _root = click.option(
@@ -79,24 +80,92 @@ def info(root: Path, images: str) -> None:
     for name in ("name", "source", "fingerprint", "archive_sha256", "folder"):
         click.echo(f"{name}: {getattr(prepared, name)}")
     click.echo(f"classes: {', '.join(prepared.classes)}")
+    for split, counts in prepared.near_duplicates.items():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        click.echo(f"{split} images that duplicate test images, never used as fragments: {kinds}")
+
+
+_seed = click.option("--seed", default=0, show_default=True, help="Of the clutter.")
+_feather = click.option(
+    "--feather", default=0, show_default=True, help="Pixels over which pasted edges fade in: 0 (hard), 1 or 2."
+)
 
 
 @data.command()
 @_root
 @_data
-@click.option("--types", default="fragments+noise", show_default=True, help="Clutter types, joined by +.")
-@click.option("--images", "count", default=6, show_default=True, type=click.IntRange(1, 20), help="Images, one a row.")
+@click.option("--types", help="Clutter types, composed, joined by +, as fragments+noise.  [default: each type alone]")
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(1, 20),
+    help="Images, one a row.  [default: 6 with --types; 1 for each type without]",
+)
+@_seed
+@_feather
 @click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True)
-def preview(root: Path, images: str, types: str, count: int, out: Path) -> None:
+def preview(
+    root: Path, images: str, types: str | None, count: int | None, seed: int, feather: Literal[0, 1, 2], out: Path
+) -> None:
     """Draw a grid of canvases, severities 0 to 5 from left to right, with the tile outlined."""
+    from attn_tutorial.errors import InputError
+    from attn_tutorial.figures.canvases import severity_grid, type_grid
+
+    test = _load(images, root, "test")
+    if types is None:
+        figure = type_grid(test, count or 1, seed, feather)
+    else:
+        figure = severity_grid(test, tuple(types.split("+")), count or 6, seed, feather)
+    try:
+        figure.savefig(out, dpi=150, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--out {out} was given and cannot be written ({error}): "
+            "give a .png, .svg or .pdf file in a folder that can"
+        ) from None
+    click.echo(f"{out}: {test.source}")
+
+
+@data.command()
+@_root
+@_data
+@click.option("--types", default="fragments+noise", show_default=True, help="Clutter types, composed, joined by +.")
+@click.option("--severity", default=3, show_default=True, help="0 to 5.")
+@click.option("--format", "form", default="npz", show_default=True, help="npz: one file of arrays; png: pictures.")
+@click.option("--split", default="test", show_default=True, help="train, val, test or bank.")
+@click.option("--images", "count", type=int, help="Images, as many of each class.  [default: the whole split]")
+@click.option("--canvas", default=48, show_default=True, help="Side of the canvas in pixels.")
+@_seed
+@_feather
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to make.  [default: named after what it holds, as shapes-test-fragments+noise-severity3]",
+)
+@click.option("--force", is_flag=True, help="Replace an earlier export, once the new one is whole.")
+def export(
+    root: Path, images: str, types: str, severity: int, form: str, split: str, count: int | None, canvas: int,
+    seed: int, feather: Literal[0, 1, 2], out: Path | None, force: bool,
+) -> None:  # fmt: skip
+    """Write canvases with labels, masks, records of every fragment, and a data card, for use elsewhere."""
+    from attn_tutorial.datasets import Clutter, export_canvases
+
+    clutter = Clutter(tuple(types.split("+")), severity, canvas, seed, feather)
+    chosen = _load(images, root, split)
+    if count is not None:
+        chosen = chosen.take(count)
+    out = out or Path(f"{chosen.name}-{split}-{types}-severity{severity}")
+    export_canvases(chosen, clutter, out, form, force)
+    click.echo(f"{out}: {len(chosen):,} canvases of {chosen.source}; CARD.md says what they are")
+
+
+def _load(images: str, root: Path, split: str) -> "ImageSet":
+    """One split of the images that --data and --root name."""
     from attn_tutorial.datasets import load_images
-    from attn_tutorial.figures.canvases import severity_grid
     from attn_tutorial.study.images import prepare_images
 
     prepared, source = prepare_images(images, root)
-    test = load_images(prepared.name, "test", root=root, source=source)
-    severity_grid(test, tuple(types.split("+")), count).savefig(out, dpi=150, bbox_inches="tight")
-    click.echo(f"{out}: {count} images of {prepared.source}")
+    return load_images(prepared.name, split, root=root, source=source)
 
 
 @main.command()
@@ -183,6 +252,31 @@ def run(name: str, **how: Any) -> None:
     _start(name, **how)
 
 
+@data.command()
+@_together(_preset, _root, _preset_data, _results)
+@_how
+def audit(preset: str, images: str | None, root: Path, results: Path, **how: Any) -> None:
+    """Check that the clutter benchmark keeps its five promises, and write the report that the book shows.
+
+    Trains what RESULTS lacks of study `audit`; stop with Ctrl-C, go on with the same command. Exits with 1 where a
+    promise is not kept.
+    """
+    from attn_tutorial.study.audit import SEEDS, run_audit
+
+    _start("audit", preset, SEEDS, images, results, root=root, **how)
+    click.echo("Now the gates: this takes minutes, and seconds at preset smoke.")
+    report = run_audit(preset, images, root, results)
+    for number, gate in enumerate(report.gates, 1):
+        click.echo(f"gate {number}, {gate.title}: {'passed' if gate.passed else 'FAILED'}")
+        click.echo(f"  promised: {gate.promised}\n  measured: {gate.measured}")
+    click.echo(f"The report is {results / report.file_name()}")
+    if not report.is_result:
+        click.echo(f"Preset {preset} shows that everything works; what it measures is no result.")
+    if failed := [str(number) for number, gate in enumerate(report.gates, 1) if not gate.passed]:
+        click.echo(f"The benchmark does not pass: gate {', '.join(failed)} failed.", err=True)
+        sys.exit(1)
+
+
 @main.command()
 @click.argument("block")
 @click.option(
@@ -202,9 +296,7 @@ def train(block: str, options: tuple[str, ...], stages: str, position: str, **ho
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError:
-            raise click.UsageError(
-                f"{name} {text!r} was given, which is no value: write a number or a word"
-            ) from None
+            raise click.UsageError(f"{name} {text!r} was given, which is no value: write a number or a word") from None
 
     change: dict[str, Any] = {"position": position, "block_options": {}}
     if block != "baseline":

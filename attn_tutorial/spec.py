@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
 )
 
 from attn_tutorial.blocks.options import check_block
-from attn_tutorial.datasets.names import CLUTTER_VERSION, SEVERITIES, TILE
+from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEEN_TYPES, SEVERITIES, TILE
 from attn_tutorial.errors import InputError
 
 
@@ -26,7 +27,21 @@ def _as_tuple(value: object) -> object:
 
 
 Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
-ClutterTypes = Annotated[tuple[Literal["fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+ClutterType = Literal["fragments", "noise", "mosaic", "strokes", "veil"]
+ClutterTypes = Annotated[tuple[ClutterType, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+
+
+def _composition(value: str) -> str:
+    types = value.split("+")
+    if len(set(types)) < len(types) or not set(types) <= set(CLUTTER_TYPES):
+        raise ValueError(
+            f"types: {value!r} was given; allowed are clutter types, each once, joined by +: {', '.join(CLUTTER_TYPES)}"
+        )
+    return value
+
+
+Compositions = Annotated[tuple[Annotated[str, AfterValidator(_composition)], ...], BeforeValidator(_as_tuple)]
+SEEN = "+".join(SEEN_TYPES)
 
 
 class SpecError(InputError):
@@ -64,11 +79,20 @@ class BackboneSpec(Part):
 
 
 class ClutterSpec(Part):
-    """The clutter that training sees."""
+    """The clutter that training sees; but for `types` and `severities`, the test sees it too."""
 
-    types: ClutterTypes = ("fragments", "noise")
+    types: ClutterTypes = SEEN_TYPES
     severities: Severities = (0, 1, 2, 3)
     canvas: Annotated[int, Field(ge=TILE, le=128)] = 48
+    feather: Literal[0, 1, 2] = 0
+    tile: Literal["shown", "removed"] = "shown"
+    """Controls that spoil the benchmark on purpose, as the two below: see `datasets.Clutter`."""
+    fragment_classes: Literal["any", "other"] = "any"
+    background: Literal["noise", "blank"] = "noise"
+
+    def render_options(self) -> dict[str, Any]:
+        """Return what training and test canvases have in common, as arguments of `datasets.Clutter`."""
+        return self.model_dump(include={"canvas", "feather", "tile", "fragment_classes", "background"})
 
 
 class TrainingSpec(Part):
@@ -93,13 +117,15 @@ class TrainingSpec(Part):
 class EvaluationSpec(Part):
     """What the trained network is tested on."""
 
+    split: Literal["test", "val"] = "test"
+    """Choices are made on "val", never on "test"."""
     images: PositiveInt | None = None
-    """How many of the test images, the same share of each class; all by default."""
-    types: Annotated[
-        tuple[Literal["fragments+noise", "fragments", "noise"], ...], Field(min_length=1), BeforeValidator(_as_tuple)
-    ] = ("fragments+noise", "fragments", "noise")
-    """What is composed: all types that training sees, or one of them alone."""
+    """How many of its images, the same share of each class; all by default."""
+    types: Annotated[Compositions, Field(min_length=1)] = (SEEN, *CLUTTER_TYPES)
+    """What is composed: all types that training sees, or one alone, those never seen included."""
     severities: Severities = SEVERITIES
+    recalibrated: Compositions = (SEEN,)
+    """Compositions that are tested with recalibrated BatchNorm statistics, too."""
 
 
 class RunSpec(Part):

@@ -6,8 +6,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "add_clutter": ["AddClutter"],
+        "arrays": ["as_image_set"],
         "batches": ["Batches", "to_input"],
         "clutter": ["CanvasBatch", "Clutter"],
+        "clutter_dataset": ["ClutterDataset"],
+        "export": ["export_canvases"],
         "images": ["ImageSet", "load_images"],
         "names": ["CLUTTER_TYPES", "CLUTTER_VERSION", "DATASETS", "SEVERITIES", "SPLITS", "TILE"],
         "store": ["Prepared", "prepare"],

@@ -7,6 +7,7 @@ from attn_tutorial.datasets.clutter import Clutter
 from attn_tutorial.datasets.draws import Draws, Stream
 from attn_tutorial.datasets.images import ImageSet
 from attn_tutorial.datasets.names import SPLITS
+from attn_tutorial.datasets.pixels import packed, unpacked
 
 
 class Batches:
@@ -30,6 +31,7 @@ class Batches:
             )
         self.images, self.clutter, self.batch_size = images, clutter, batch_size
         self._key = (clutter.seed, SPLITS.index(images.split))
+        self._side = Draws(self._key, images.index, 0)(Stream.FLIP)[:, 0]
         self._epoch, self._order = -1, torch.empty(0)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
@@ -40,10 +42,10 @@ class Batches:
             self._epoch, self._order = epoch, words[:, 0].argsort(stable=True)
         chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
         batch = self.clutter.render(self.images, chosen, epoch)
-        side = Draws(self._key, self.images.index[chosen], 0)(Stream.FLIP)[:, 0]
-        mirrored = ((side + epoch) & 1).bool()
-        canvas = torch.where(mirrored[:, None, None, None], batch.canvas.flip(3), batch.canvas)
-        return to_input(canvas), batch.label
+        mirrored = ((self._side[chosen] + epoch) & 1).bool()
+        words = packed(batch.canvas.permute(0, 2, 3, 1))
+        words = torch.where(mirrored[:, None, None], words.flip(2), words)
+        return to_input(unpacked(words)[..., :3].permute(0, 3, 1, 2)), batch.label
 
 
 def to_input(canvas: Tensor) -> Tensor:

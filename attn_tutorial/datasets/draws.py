@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-import torch
 from torch import Tensor
 
 from attn_tutorial.datasets.philox import philox
+from attn_tutorial.datasets.tables import table
 
 
 class Stream(IntEnum):
@@ -19,6 +19,12 @@ class Stream(IntEnum):
     FRAGMENT_PLACE = 4
     ORDER = 5
     FLIP = 6
+    MOSAIC_SOURCE = 7
+    MOSAIC_ORDER = 8
+    VEIL_SOURCE = 9
+    VEIL_ORDER = 10
+    STROKE_PLACE = 11
+    STROKE_COLOUR = 12
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,19 @@ class Draws:
     index: Tensor
     epoch: int
 
-    def __call__(self, stream: Stream, count: int | None = None) -> Tensor:
-        """Return four 32-bit words for each image, int64 (B, 4), or for each of `count` things of it (B, count, 4)."""
-        if count is None:
-            return philox((self.index, self.epoch, 0, int(stream)), self.key)
-        each = torch.arange(count, device=self.index.device)
-        return philox((self.index[:, None], self.epoch, each, int(stream)), self.key)
+    def __call__(self, stream: Stream) -> Tensor:
+        """Return four 32-bit words for each image: int64 (B, 4)."""
+        return self.together({stream: 1})[stream][:, 0]
+
+    def together(self, counts: dict[Stream, int]) -> dict[Stream, Tensor]:
+        """Return four words for each of `counts[stream]` things of each image, by stream: int64 (B, count, 4).
+
+        All in one pass of the generator, whose cost on small batches is its number of operations.
+        """
+        which = table([j for count in counts.values() for j in range(count)], self.index.device)
+        stream = table([int(s) for s, count in counts.items() for _ in range(count)], self.index.device)
+        words = philox((self.index[:, None], self.epoch, which, stream), self.key)
+        return dict(zip(counts, words.split(list(counts.values()), dim=1), strict=True))
 
 
 def below(words: Tensor, bound: Tensor | int) -> Tensor:
@@ -44,3 +57,8 @@ def below(words: Tensor, bound: Tensor | int) -> Tensor:
     For bounds up to 2^16 no value is more than one part in 2^16 likelier than another; bounds stay under 2^31.
     """
     return (words * bound) >> 32
+
+
+def permutations(words: Tensor) -> Tensor:
+    """Orders of 0..n-1 drawn by 32-bit words (..., n): the ranks of the words; equal ones keep their places."""
+    return words.argsort(dim=-1, stable=True)

@@ -1,5 +1,6 @@
 """Image sets as tensors: train and val are cut from the training file, test and bank from the test file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from attn_tutorial.datasets.draws import below
 from attn_tutorial.datasets.names import SPLITS
+from attn_tutorial.datasets.pixels import packed, padded, unpacked
 from attn_tutorial.datasets.store import check_choice, prepare
 from attn_tutorial.errors import InputError
 
@@ -21,7 +23,8 @@ _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
 class ImageSet:
     """Images of one split, in the order of the file that it was cut from.
 
-    images: uint8 (N, H, W, 3); labels: int64 (N,); index: int64 (N,), each image's position in that file;
+    images: uint8 (N, H, W, 3), held with four bytes a pixel; labels: int64 (N,);
+    index: int64 (N,), each image's position in that file;
     masks: bool (N, H, W), the object's silhouette, or None where it is not known;
     source: for people, where the images come from; fingerprint: sha256 of the whole set before it was split.
     """
@@ -37,6 +40,13 @@ class ImageSet:
     masks: Tensor | None
     fragments: "ImageSet | None" = None
     """Where clutter's fragments come from, if not from this set itself: the bank, for "test"."""
+    may_lend: Tensor | None = None
+    """bool (N,): which images may be cut into fragments; all, if None. Near-duplicates of test images may not."""
+
+    def __post_init__(self) -> None:
+        # Clutter moves a pixel in one piece of four bytes. Type and shape are its own to check.
+        if self.images.dtype == torch.uint8 and self.images.ndim == 4 and self.images.shape[-1] == 3:
+            object.__setattr__(self, "images", padded(self.images))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,10 +55,11 @@ class ImageSet:
         """The same set with its tensors on ``device``."""
         return replace(
             self,
-            images=self.images.to(device),
+            images=self._map_images(lambda words: words.to(device)),
             labels=self.labels.to(device),
             index=self.index.to(device),
             masks=None if self.masks is None else self.masks.to(device),
+            may_lend=None if self.may_lend is None else self.may_lend.to(device),
             fragments=None if self.fragments is None else self.fragments.to(device),
         )
 
@@ -70,40 +81,72 @@ class ImageSet:
         chosen = torch.cat(first).sort().values
         return replace(
             self,
-            images=self.images[chosen],
+            images=self._map_images(lambda words: words[chosen]),
             labels=self.labels[chosen],
             index=self.index[chosen],
             masks=None if self.masks is None else self.masks[chosen],
+            may_lend=None if self.may_lend is None else self.may_lend[chosen],
         )
 
-    def pick(self, class_words: Tensor, member_words: Tensor, but: Tensor | None = None) -> Tensor:
+    def _map_images(self, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """Images with a change made to their pixel words, so that they keep their storage of four bytes a pixel."""
+        return unpacked(change(packed(self.images)))[..., :3]
+
+    def pick(
+        self,
+        class_words: Tensor,
+        member_words: Tensor,
+        but: Tensor | None = None,
+        but_class: Tensor | None = None,
+    ) -> Tensor:
         """Positions in this set drawn by 32-bit words (B, K): a class, each as likely, then one of its images.
 
-        Where that is the image ``but`` (B,), the next one of its class is taken.
+        An image that may not be a fragment (`may_lend`) is replaced by the next one of its class that may, and so is
+        the image ``but`` (B,). The class ``but_class`` (B,) is not drawn.
         """
-        order, first, count = self._by_class
-        label = below(class_words, len(self.classes))
-        member = below(member_words, count[label])
-        position = order[first[label] + member]
-        if but is None:
-            return position
-        return torch.where(position == but[:, None], order[first[label] + (member + 1) % count[label]], position)
+        order, other, first, count = self._by_class
+        if but_class is None:
+            label = below(class_words, len(self.classes))
+        else:
+            label = below(class_words, len(self.classes) - 1)
+            label = label + (label >= but_class[:, None])
+        slot = first[label] + below(member_words, count[label])
+        position = order[slot]
+        return position if but is None else torch.where(position == but[:, None], other[slot], position)
 
     @cached_property
-    def _by_class(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions sorted by class; of each class, where it begins among them, and how many there are."""
-        classes = torch.arange(len(self.classes), device=self.labels.device)
+    def _by_class(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Slots sorted by class: the position that each stands for, and the next in its class after that one.
+
+        Also, of each class, its first slot, and how many it has. Images that may not lend keep a slot of their own, so
+        that whether one more of them is found changes no other canvas.
+        """
+        device = self.labels.device
+        classes = torch.arange(len(self.classes), device=device)
         count = (self.labels[:, None] == classes).sum(0)  # bincount would have a GPU's host wait
-        if self.labels.device.type == "cpu" and int(count.min()) < 2:
+        first = count.cumsum(0) - count
+        order = self.labels.argsort(stable=True)
+        label = self.labels[order]
+        may = torch.ones_like(label, dtype=torch.bool) if self.may_lend is None else self.may_lend[order]
+        slots = torch.arange(len(order), device=device)
+        # From each slot the nearest one to the right that may lend, or, at a class's end, the first of the class.
+        nearest = torch.where(may, slots, len(slots)).flip(0).cummin(0).values.flip(0)
+        start, end = first[label], first[label] + count[label]
+
+        def lender(slot: Tensor) -> Tensor:
+            # At a class's very end `slot` is the next class's first, or none.
+            there = torch.where(slot < end, nearest[slot.clamp(max=len(slots) - 1)], len(slots))
+            return torch.where(there < end, there, nearest[start])
+
+        shown = lender(slots)
+        if device.type == "cpu" and (int(count.min()) < 2 or bool((lender(shown + 1) == shown).any())):
             raise InputError(
-                f"{self.name} {self.split} has a class of fewer than 2 images: fragments need at least 2 of each class"
+                f"{self.name} {self.split} has a class of fewer than 2 images that may be fragments: give more images"
             )
-        return self.labels.argsort(stable=True), count.cumsum(0) - count, count
+        return order[shown], order[lender(shown + 1)], first, count
 
 
-def load_images(
-    name: str, split: str, root: str | Path = "data", source: str | Path | None = None
-) -> ImageSet:
+def load_images(name: str, split: str, root: str | Path = "data", source: str | Path | None = None) -> ImageSet:
     """One split of an image set, decoded and cached by the first call.
 
     The last 10 % of each class of the training file are "val", the rest "train"; the last 20 % of each class
@@ -128,7 +171,7 @@ def load_images(
     part = slice(0, size) if split == first else slice(size, None)
     masks = prepared.folder / f"{file}_masks.npy"
     return ImageSet(
-        images=_mapped(prepared.folder / f"{file}_images.npy")[part],
+        images=_mapped(prepared.folder / f"{file}_images.npy")[part][..., :3],
         labels=_mapped(prepared.folder / f"{file}_labels.npy")[part],
         classes=prepared.classes,
         split=split,
@@ -137,6 +180,7 @@ def load_images(
         source=prepared.source,
         fingerprint=prepared.fingerprint,
         masks=_mapped(masks)[part] if masks.exists() else None,
+        may_lend=_mapped(prepared.folder / f"{file}_may_lend.npy")[part],
         fragments=load_images(name, "bank", root, source) if split == "test" else None,
     )
 

@@ -2,9 +2,11 @@
 
 DATASETS = ("cifar10", "shapes")
 SPLITS = ("train", "val", "test", "bank")
-CLUTTER_TYPES = ("fragments", "noise")
+CLUTTER_TYPES = ("fragments", "noise", "mosaic", "strokes", "veil")
+SEEN_TYPES = ("fragments", "noise")
+"""The types that training shows by default; the others are kept for tests on clutter never seen."""
 SEVERITIES = (0, 1, 2, 3, 4, 5)
 TILE = 32
-"""Side of the target image in pixels."""
-CLUTTER_VERSION = 1
+"""Side of the target image in pixels, for the project's own image sets."""
+CLUTTER_VERSION = 2
 """Raised whenever a rendered pixel changes; part of every run's id."""

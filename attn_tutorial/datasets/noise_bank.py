@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from attn_tutorial.datasets.philox import philox
+from attn_tutorial.datasets.pixels import packed, padded
+from attn_tutorial.datasets.severity import NOISE_SD
 
 PERIOD = 64
 """Side of a field in pixels; fields are periodic, so that rolling one leaves no seam."""
@@ -18,6 +20,8 @@ FIELDS = 64
 """Number of fields in the bank: 16 drawn ones, each in its four flips."""
 FIELD_SD = 40
 """Standard deviation of a field, in its own int8 units; ±3.2 of them fit."""
+_GREY = 128
+_BITS = 12  # of the fraction in which strengths are held
 _DRAWN = 16
 _KEY = (0x636C7574, 0x74657231)  # "clut", "ter1": the bank belongs to the benchmark, not to a run's seed
 _LATTICES = (2, 4, 8, 16, 32, 64)
@@ -39,15 +43,14 @@ def noise_bank() -> Tensor:
 
 
 @functools.cache
-def noise_windows(side: int, device: torch.device) -> Tensor:
-    """Return every rolled `side`×`side` window of every field as a view: int8 (FIELDS, PERIOD, PERIOD, side, side, 3).
-
-    Indexed by (field, y, x), it copies only the windows asked for.
-    """
-    repeats = 1 + -(-side // PERIOD)
-    tiled = noise_bank().repeat(1, repeats, repeats, 1).contiguous().to(device)
-    field, row, column, channel = tiled.stride()
-    return tiled.as_strided((FIELDS, PERIOD, PERIOD, side, side, 3), (field, row, column, row, column, channel))
+def noise_fields(device: torch.device) -> Tensor:
+    """Return the fields on grey at each severity's strength, as pixel words: int32 (6 · FIELDS, PERIOD, PERIOD)."""
+    strengths = [(255 * sd * 2**_BITS + 500 * FIELD_SD) // (1000 * FIELD_SD) for sd in NOISE_SD]
+    bank = noise_bank().to(torch.int32)
+    fields = [
+        ((bank * strength + (_GREY << _BITS) + (1 << _BITS - 1)) >> _BITS).clamp(0, 255) for strength in strengths
+    ]
+    return packed(padded(torch.cat(fields).to(torch.uint8))).to(device)
 
 
 def _octaves(channels: int, stream: int) -> Tensor:

@@ -40,8 +40,7 @@ def philox(counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int
 
 
 def _multiply(word: Tensor, constant: int) -> tuple[Tensor, Tensor]:
-    # A 32×32-bit product needs 64 unsigned bits; int64 has 63. Splitting the word in halves keeps every
-    # intermediate below 2^49, and the low word is right under wrap-around.
-    low_half = (word & 0xFFFF) * constant
-    high_half = (word >> 16) * constant
-    return (high_half + (low_half >> 16)) >> 16, (low_half + ((high_half & 0xFFFF) << 16)) & _WORD
+    # The product of two 32-bit words fills 64 bits, the highest of them taken for a sign. The bits are right all the
+    # same; the shift draws the sign in from the left, and the mask takes it off again.
+    product = word * constant
+    return (product >> 32) & _WORD, product & _WORD

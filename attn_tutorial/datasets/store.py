@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from attn_tutorial.datasets import cifar10, shapes
 from attn_tutorial.datasets.cifar10 import ImageSourceError
 from attn_tutorial.datasets.names import DATASETS
+from attn_tutorial.datasets.near_duplicates import near_duplicates
 from attn_tutorial.errors import InputError
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
@@ -32,7 +34,7 @@ HOW_TO_GET_CIFAR10 = (
 )
 HELD_OUT = {"train": 10, "test": 20}
 """Percent of each class, the last ones of each file, that make a split of their own: "val" and "bank"."""
-CACHE_VERSION = 2
+CACHE_VERSION = 4
 """Raised whenever the layout of the cache changes; caches of other versions are not read."""
 
 _log = logging.getLogger(__name__)
@@ -42,12 +44,13 @@ _log = logging.getLogger(__name__)
 class Prepared:
     """A decoded image set in ``folder``.
 
-    There, for each file, train and test, are ``<file>_images.npy`` (N, 32, 32, 3) uint8, ``<file>_labels.npy`` (N,)
-    int64, ``<file>_index.npy`` (N,) int64, each image's position in the file, and, for shapes, ``<file>_masks.npy``
-    (N, 32, 32) bool. The images of the second split (`HELD_OUT`) lie behind those of the first, so that a split is
-    one stretch of the file, which is mapped and not copied; within a split the order is the file's.
-    ``fingerprint`` is the sha256 of the pixels and labels of both; ``archive_sha256`` that of the archive
-    they came from, None where there is none.
+    There, for each file, train and test, are ``<file>_images.npy`` (N, 32, 32, 4) uint8, red, green, blue and a
+    zero, ``<file>_labels.npy`` (N,) int64, ``<file>_index.npy`` (N,) int64, each image's position in the file,
+    ``<file>_may_lend.npy`` (N,) bool, whether an image may be cut into fragments, and, for shapes,
+    ``<file>_masks.npy`` (N, 32, 32) bool. ``near_duplicates.json`` lists the pairs for which one may not. The images
+    of the second split (`HELD_OUT`) lie behind those of the first, so that a split is one stretch of the file, which is
+    mapped and not copied; within a split the order is the file's. ``fingerprint`` is the sha256 of the pixels and
+    labels of both; ``archive_sha256`` that of the archive they came from, None where there is none.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Prepared:
     archive_sha256: str | None
     first_split: dict[str, int]
     """Of each file, how many images are the first split's."""
+    near_duplicates: dict[str, dict[str, int]]
+    """By split, how many of its images have a duplicate among test images, as `exact`, `perceptual` or `mirrored`."""
 
 
 def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
@@ -100,7 +105,7 @@ def prepare(name: str, root: str | Path = "data", source: str | Path | None = No
 
     Args:
         name: "cifar10", "shapes", or "auto": CIFAR-10 if ``available_cifar10`` finds it, else shapes.
-        root: the data folder; the cache of CIFAR-10 takes 184 MB in it, that of shapes 70 MB.
+        root: the data folder; the cache of CIFAR-10 takes 245 MB in it, that of shapes 90 MB.
         source: folder or archive of CIFAR-10; by default what ``available_cifar10`` finds.
 
     Raises:
@@ -142,7 +147,7 @@ def _prepare(name: str, root: str | Path, source: Path | None) -> Prepared:
             return _read_manifest(folder) or _build(name, source, folder)
     except OSError as error:
         raise ImageSourceError(
-            f"The decoded images cannot be written to {folder.parent} ({error}). They need 200 MB there: "
+            f"The decoded images cannot be written to {folder.parent} ({error}). They need 260 MB there: "
             f"make the folder writable, free some space, or use another data folder."
         ) from error
 
@@ -152,19 +157,19 @@ def _read_manifest(folder: Path) -> Prepared | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         whole = all((folder / file).stat().st_size == size for file, size in manifest["bytes"].items())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        prepared = Prepared(
+            manifest["name"],
+            manifest["source"],
+            manifest["fingerprint"],
+            folder,
+            tuple(manifest["classes"]),
+            manifest["archive_sha256"],
+            manifest["first_split"],
+            manifest["near_duplicates"],
+        )
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError):
         return None
-    if not whole:
-        return None
-    return Prepared(
-        manifest["name"],
-        manifest["source"],
-        manifest["fingerprint"],
-        folder,
-        tuple(manifest["classes"]),
-        manifest["archive_sha256"],
-        manifest["first_split"],
-    )
+    return prepared if whole else None
 
 
 def _build(name: str, source: Path | None, folder: Path) -> Prepared:
@@ -182,12 +187,16 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
             np.save(partial / f"{file}_index.npy", index)
             for part in ("images", "labels", "masks"):
                 if f"{file}_{part}" in arrays:
-                    np.save(partial / f"{file}_{part}.npy", arrays[f"{file}_{part}"][index])
+                    array = arrays[f"{file}_{part}"][index]
+                    np.save(partial / f"{file}_{part}.npy", _padded(array) if part == "images" else array)
+        pairs = _find_near_duplicates(partial, sizes)
+        (partial / "near_duplicates.json").write_text(json.dumps(pairs), encoding="utf-8")
         manifest = {
             "name": name,
             **about,
             "fingerprint": _fingerprint(arrays),
             "first_split": sizes,
+            "near_duplicates": _count_near_duplicates(pairs),
             "bytes": {file.name: file.stat().st_size for file in sorted(partial.iterdir())},
         }
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -200,6 +209,11 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
     return prepared
 
 
+def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images with a fourth byte to each pixel, as clutter reads them."""
+    return np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)))
+
+
 def _held_out_last(labels: NDArray[np.int64], percent: int) -> tuple[NDArray[np.int64], int]:
     """Positions in the file, those of the first split first, and how many these are."""
     held_out = np.zeros(len(labels), dtype=bool)
@@ -208,6 +222,46 @@ def _held_out_last(labels: NDArray[np.int64], percent: int) -> tuple[NDArray[np.
         held_out[positions[len(positions) - len(positions) * percent // 100 :]] = True
     index = np.argsort(held_out, kind="stable")
     return index, int((~held_out).sum())
+
+
+def _find_near_duplicates(folder: Path, sizes: dict[str, int]) -> list[tuple[str, int, int, str]]:
+    """Write which images may lend fragments; return why others may not: (split, its place, the test image's, kind).
+
+    An image of the training file may not if any of the test file looks like it; one of the bank, if a scored one does.
+    Places are those in the files that the splits were cut from.
+    """
+    images, index = (
+        {file: np.load(folder / f"{file}_{part}.npy", mmap_mode="r") for file in HELD_OUT}
+        for part in ("images", "index")
+    )
+    cuts = {"train": slice(0, sizes["train"]), "val": slice(sizes["train"], None)}
+    searched = [("train", split, part, slice(0, None)) for split, part in cuts.items()]
+    searched.append(("test", "bank", slice(sizes["test"], None), slice(0, sizes["test"])))
+    may_lend = {file: np.ones(len(index[file]), dtype=bool) for file in HELD_OUT}
+    found = []
+    for file, split, part, of in tqdm(
+        searched, "Looking for near-duplicates of test images", disable=None, leave=False
+    ):
+        own = index[file][part]
+        pairs = near_duplicates(images[file][part][..., :3], images["test"][of][..., :3])
+        may_lend[file][part][pairs.index] = False
+        rows = zip(own[pairs.index].tolist(), index["test"][of][pairs.index_of].tolist(), pairs.kind, strict=True)
+        found += [(split, place, test, str(kind)) for place, test, kind in rows]
+    for file, may in may_lend.items():
+        np.save(folder / f"{file}_may_lend.npy", may)
+    return found
+
+
+def _count_near_duplicates(pairs: list[tuple[str, int, int, str]]) -> dict[str, dict[str, int]]:
+    """Number of images, each counted once, under the first of its kinds."""
+    kinds = ("exact", "perceptual", "mirrored")
+    counts = {split: dict.fromkeys(kinds, 0) for split in ("train", "val", "bank")}
+    best: dict[tuple[str, int], str] = {}
+    for split, place, _, kind in pairs:
+        best[split, place] = min(kind, best.get((split, place), kind), key=kinds.index)
+    for (split, _), kind in best.items():
+        counts[split][kind] += 1
+    return counts
 
 
 def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]]:

@@ -1,12 +1,15 @@
 """Pictures of canvases."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from attn_tutorial.datasets import SEVERITIES, CanvasBatch, Clutter, ImageSet
+from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, CanvasBatch, Clutter, ImageSet
 
 _OUTLINE = "#ffe600"  # seen on every canvas; it lies on the picture, so the page's theme does not matter
 
@@ -21,14 +24,35 @@ def draw_canvas(axes: Axes, batch: CanvasBatch, position: int, outline: bool = T
 
 
 def severity_grid(
-    images: ImageSet, types: tuple[str, ...] = ("fragments", "noise"), rows: int = 4, seed: int = 0
+    images: ImageSet,
+    types: tuple[str, ...] = ("fragments", "noise"),
+    rows: int = 4,
+    seed: int = 0,
+    feather: Literal[0, 1, 2] = 0,
 ) -> Figure:
     """Draw canvases, a row for each of `rows` images of different classes, severity 0 to 5 from left to right."""
+    return _grid(images, [types], rows, seed, feather)
+
+
+def type_grid(images: ImageSet, rows: int = 1, seed: int = 0, feather: Literal[0, 1, 2] = 0) -> Figure:
+    """Draw each clutter type alone on the same `rows` images, a row an image, severity 0 to 5 from left to right."""
+    figure = _grid(images, [(kind,) for kind in CLUTTER_TYPES], rows, seed, feather)
+    for kind, axes in zip(CLUTTER_TYPES, figure.axes[:: rows * len(SEVERITIES)], strict=True):
+        axes.text(-0.08, 0.5, kind, transform=axes.transAxes, ha="right", va="center", rotation=90, fontsize=9)
+    return figure
+
+
+def _grid(
+    images: ImageSet, composed: Sequence[tuple[str, ...]], rows: int, seed: int, feather: Literal[0, 1, 2]
+) -> Figure:
     chosen = torch.arange(rows) * len(images) // rows
-    figure, grid = plt.subplots(rows, len(SEVERITIES), figsize=(6.4, 1.1 * rows + 0.3), squeeze=False)
+    figure, grid = plt.subplots(
+        len(composed) * rows, len(SEVERITIES), figsize=(6.4, 1.1 * len(composed) * rows + 0.3), squeeze=False
+    )
     for column, severity in enumerate(SEVERITIES):
-        batch = Clutter(types, severity, seed=seed).render(images, chosen)
         grid[0, column].set_title(f"severity {severity}", fontsize=9)
-        for row in range(rows):
-            draw_canvas(grid[row, column], batch, row)
+        for block, types in enumerate(composed):
+            batch = Clutter(types, severity, seed=seed, feather=feather).render(images, chosen)
+            for row in range(rows):
+                draw_canvas(grid[block * rows + row, column], batch, row)
     return figure

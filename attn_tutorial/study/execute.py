@@ -82,10 +82,10 @@ def _execute(
         "spec": run.spec,
     }
     try:
-        train, test = (_images(split, setting, device) for split in ("train", "test"))
+        train, test = (_images(split, setting, device) for split in ("train", run.spec.evaluation.split))
         trained = fit(run.spec, train, checkpoints, setting.checkpoint_every, on_progress, should_stop)
         began = time.perf_counter()
-        accuracy = accuracy_by_severity(trained.model, run.spec, test, should_stop)
+        accuracy = accuracy_by_severity(trained.model, run.spec, test, train, should_stop)
         outcome: dict[str, Any] = _outcome(trained, accuracy, time.perf_counter() - began)
     except (Stopped, InterruptedError):
         return "stopped"

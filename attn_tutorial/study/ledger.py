@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from attn_tutorial.datasets.names import CLUTTER_VERSION
 from attn_tutorial.errors import InputError
 from attn_tutorial.study.record import SCHEMA, Record
 from attn_tutorial.training.files import write_whole
@@ -92,12 +93,14 @@ class Ledger:
         """Return a tidy table: a row for each run, composition of types and severity.
 
         Columns: run_id, study, preset, variant, seed, data, source, fingerprint, clutter_version, types, severity,
-        accuracy (percent), images, parameters, samples_per_second, training_seconds.
+        accuracy (percent), recalibrated (percent, with BatchNorm statistics taken anew, or NaN), images,
+        parameters, samples_per_second, training_seconds.
 
         Args:
             runs: only these, under the names that they have there; all by default.
 
         """
+        import numpy as np
         import pandas as pd
 
         if runs is None:
@@ -118,6 +121,7 @@ class Ledger:
                 "types": row.types,
                 "severity": row.severity,
                 "accuracy": 100 * row.accuracy,
+                "recalibrated": np.nan if row.recalibrated is None else 100 * row.recalibrated,
                 "images": row.images,
                 "parameters": record.parameters,
                 "samples_per_second": record.samples_per_second,
@@ -128,8 +132,8 @@ class Ledger:
             for row in record.accuracy
         ]
         columns = (
-            "run_id study preset variant seed data source fingerprint clutter_version types severity accuracy images "
-            "parameters samples_per_second training_seconds"
+            "run_id study preset variant seed data source fingerprint clutter_version types severity accuracy "
+            "recalibrated images parameters samples_per_second training_seconds"
         ).split()
         return pd.DataFrame(rows, columns=columns)
 
@@ -144,6 +148,11 @@ class Ledger:
             if version != SCHEMA:
                 raise ValueError(f"its schema_version is {version!r}, this version reads {SCHEMA}")
             record = Record.model_validate_json(json.dumps(values))
+            if record.clutter_version != CLUTTER_VERSION:
+                raise ValueError(
+                    f"it was made with version {record.clutter_version} of the clutter benchmark, and this is "
+                    f"{CLUTTER_VERSION}: train it anew"
+                )
             if record.run_id != record.spec.run_id(record.data.fingerprint) or path.stem != record.run_id:
                 raise ValueError("its run_id is not that of its spec and images")
         except (ValueError, OSError) as error:

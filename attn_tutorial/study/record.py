@@ -26,6 +26,8 @@ class Accuracy(BaseModel):
     accuracy: float
     """Share of the images named right, 0 to 1."""
     images: int
+    recalibrated: float | None = None
+    """The same with BatchNorm statistics taken anew, from training images in this clutter; None where not tested."""
 
 
 class CurvePoint(BaseModel):

@@ -99,7 +99,7 @@ class Study(Part):
         runs = []
         for seed in seeds:
             for variant, change in self.variants.items():
-                spec = RunSpec.parse({**shared, "seed": seed, **change})
+                spec = RunSpec.parse(_changed({**shared, "seed": seed}, change))
                 runs.append(PlannedRun(spec.run_id(images.fingerprint), variant, spec))
         return runs
 
@@ -116,6 +116,12 @@ class Study(Part):
             if runs:
                 held.append(Held(preset, images, runs))
         return held
+
+
+def _changed(fields: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Fields with a variant's change, in which a part, as `clutter`, names only what differs in it."""
+    parts = {name: {**fields[name], **value} for name, value in change.items() if isinstance(fields.get(name), dict)}
+    return {**fields, **change, **parts}
 
 
 def study_names() -> list[str]:

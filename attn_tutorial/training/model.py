@@ -40,7 +40,7 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
 
 def train_clutter(spec: RunSpec) -> Clutter:
     """The clutter of a run's training: its own seed, so that runs of other seeds see other canvases."""
-    return Clutter(spec.clutter.types, spec.clutter.severities, spec.clutter.canvas, seed=spec.seed)
+    return Clutter(spec.clutter.types, spec.clutter.severities, seed=spec.seed, **spec.clutter.render_options())
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -6,7 +6,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.datasets import Batches, Clutter, to_input
 from attn_tutorial.datasets.images import ImageSet
-from attn_tutorial.datasets.noise_bank import noise_bank, noise_windows
+from attn_tutorial.datasets.names import CLUTTER_TYPES
+from attn_tutorial.datasets.noise_bank import noise_bank, noise_fields
 from attn_tutorial.datasets.tables import _table
 
 TO_HOST = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default, torch.ops.aten.nonzero.default}
@@ -42,10 +43,12 @@ def test_a_batch_is_made_on_the_device_alone():
             batches = Batches(images, Clutter(severity=(0, 1, 2, 3, 4, 5)), 64)
             with NoCopyToHost():
                 x, label = batches.at(3)
-                batch = Clutter(severity=5).render(images, torch.empty(16, dtype=torch.int64, device="cuda"))
+                batch = Clutter(CLUTTER_TYPES, severity=5).render(
+                    images, torch.empty(16, dtype=torch.int64, device="cuda")
+                )
                 assert to_input(batch.canvas).device.type == "cuda"
         finally:
-            noise_windows.cache_clear()
+            noise_fields.cache_clear()
             _table.cache_clear()
     assert (x.shape, x.device.type, label.device.type) == ((64, 3, 48, 48), "cuda", "cuda")
     assert x.is_contiguous(memory_format=torch.channels_last)

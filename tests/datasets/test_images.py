@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from attn_tutorial.datasets import cifar10, shapes
 from attn_tutorial.datasets.cifar10 import CLASSES
 from attn_tutorial.datasets.images import ImageSet, load_images
 from attn_tutorial.datasets.store import prepare
+from attn_tutorial.errors import InputError
 
 TRAIN, TEST = 29, 14  # images of a class, which 10 % and 20 % do not divide
 
@@ -69,9 +71,7 @@ def test_splits(folder: Path, root: Path, split: str, numbers: range, count: int
     assert images.masks is None
 
 
-def test_order_of_the_file_is_kept(
-    tmp_path: Path, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_order_of_the_file_is_kept(tmp_path: Path, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The official archive mixes its classes: the last of each class are val, in the order there."""
     order = np.random.default_rng(0).permutation(10 * TRAIN)
     read = cifar10.read_cifar10
@@ -134,7 +134,7 @@ def test_shapes_have_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_to_moves_every_tensor(folder: Path, root: Path) -> None:
     moved = load_images("cifar10", "val", root, folder).to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
-    assert [tensor.device.type for tensor in tensors] == ["meta"] * 3
+    assert [tensor.device.type for tensor in tensors] == ["meta"] * 4
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +174,35 @@ def test_real_cifar10_has_a_stable_fingerprint(real_root: Path) -> None:
         pytest.skip(f"the fingerprint of {prepared.source} is not pinned")
     # JPEG decoders may differ by version, so this pins the libjpeg that Pillow brings as well
     assert prepared.fingerprint.startswith("8e1f0a7128c3")
+
+
+def next_that_may(slots: list[int], begin: int, may: torch.Tensor) -> int:
+    return next(slots[k % len(slots)] for k in range(begin, begin + len(slots)) if may[slots[k % len(slots)]])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_who_may_not_lend_is_replaced_by_the_next_of_its_class(seed: int, make_images: Callable[..., ImageSet]) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 3, (24,), generator=generator)
+    may = torch.rand(24, generator=generator) < 0.6
+    images = replace(make_images(24), labels=labels, classes=("a", "b", "c"), may_lend=may)
+    if min(int(((labels == c) & may).sum()) for c in range(3)) < 2:
+        with pytest.raises(InputError, match="fewer than 2 images that may be fragments"):
+            images.pick(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64))
+        return
+    for label in range(3):
+        members = torch.nonzero(labels == label)[:, 0].tolist()
+        class_word = torch.tensor([[(label << 32) // 3 + 1000]])
+        for place in range(len(members)):
+            word = torch.tensor([[(place << 32) // len(members) + 1000]])
+            expected = next_that_may(members, place, may)
+            assert images.pick(class_word, word).item() == expected
+            own = torch.tensor([expected])
+            other = next_that_may(members, members.index(expected) + 1, may)
+            assert images.pick(class_word, word, own).item() == other != expected
+    drawn = torch.randint(0, 2**32, (2, 100, 10), generator=generator)
+    but_class = torch.arange(100) % 3
+    picked = images.pick(*drawn, but_class=but_class)
+    assert may[picked].all()
+    assert (labels[picked] != but_class[:, None]).all()
+    assert set(labels[picked][0].tolist()) == {1, 2}

@@ -2,7 +2,10 @@ import hashlib
 
 import torch
 
-from attn_tutorial.datasets.noise_bank import FIELD_SD, FIELDS, PERIOD, noise_bank, noise_windows
+from attn_tutorial.datasets.background import noise
+from attn_tutorial.datasets.noise_bank import FIELD_SD, FIELDS, PERIOD, noise_bank, noise_fields
+from attn_tutorial.datasets.pixels import unpacked
+from attn_tutorial.datasets.severity import NOISE_SD
 
 
 def test_fields_have_the_stated_mean_and_deviation():
@@ -23,10 +26,21 @@ def test_amplitude_falls_as_one_over_frequency():
     assert -1.1 < slope < -0.9
 
 
+def test_fields_on_grey_have_the_strength_of_their_severity():
+    fields = unpacked(noise_fields(torch.device("cpu")))[..., :3].view(len(NOISE_SD), FIELDS, PERIOD, PERIOD, 3)
+    bank = noise_bank().double()
+    for on_grey, sd in zip(fields.double(), NOISE_SD, strict=True):
+        exact = (128 + bank * 255 * sd / (1000 * FIELD_SD)).clamp(0, 255)
+        assert (on_grey - exact).abs().max() < 0.52  # rounded to whole levels, from strengths held to 1/4096
+
+
 def test_windows_are_rolled_fields_without_a_seam():
-    bank = noise_bank()
-    window = noise_windows(48, torch.device("cpu"))[5, 40, 60]
-    assert torch.equal(window, bank[5].roll((-40, -60), (0, 1))[:48, :48])
+    # Words at the top of their ranges give the last field, row and column.
+    words = torch.full((1, 4), 2**32 - 1)
+    for severity in (0, 5):
+        window = noise(words, torch.tensor([severity]), 100)
+        field = noise_fields(torch.device("cpu"))[severity * FIELDS + FIELDS - 1]
+        assert torch.equal(window[0], field.roll((1, 1), (0, 1)).repeat(2, 2)[:100, :100])
 
 
 def test_golden_hash():

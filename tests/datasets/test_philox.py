@@ -53,4 +53,4 @@ def test_streams_epochs_images_and_keys_all_change_the_words():
         Draws((0, 1), index, 0)(Stream.TILE),
     ]
     assert all(not torch.equal(base, other) for other in others)
-    assert torch.equal(Draws((0, 0), index, 0)(Stream.TILE, 3)[:, 0], base)
+    assert torch.equal(Draws((0, 0), index, 0).together({Stream.NOISE: 2, Stream.TILE: 3})[Stream.TILE][:, 0], base)

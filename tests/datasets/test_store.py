@@ -54,12 +54,13 @@ def test_prepare_cifar10(tmp_path: Path) -> None:
     for split in ("train", "test"):
         images = np.load(prepared.folder / f"{split}_images.npy", mmap_mode="r")
         labels = np.load(prepared.folder / f"{split}_labels.npy")
-        assert (images.shape, images.dtype) == ((100, 32, 32, 3), np.uint8)
+        assert (images.shape, images.dtype) == ((100, 32, 32, 4), np.uint8)
+        assert (images[..., 3] == 0).all()
         assert labels.dtype == np.int64
         index = np.load(prepared.folder / f"{split}_index.npy")
         assert labels[np.argsort(index)].tolist() == np.repeat(np.arange(10), PER_CLASS).tolist()
         expected = np.asarray(Image.open(source / split / "cat" / "0004.png"))
-        np.testing.assert_array_equal(images[index == 34][0], expected)
+        np.testing.assert_array_equal(images[index == 34][0, ..., :3], expected)
     manifest = json.loads((prepared.folder / "manifest.json").read_text())
     assert manifest["first_split"] == {"train": 90, "test": 80}
     assert prepare("cifar10", tmp_path / "data", source) == prepared
@@ -69,7 +70,7 @@ def test_prepare_shapes(tmp_path: Path, few_shapes: None) -> None:
     prepared = prepare("shapes", tmp_path)
     images, labels, masks = shapes.draw_shapes("test", 10)
     index = np.load(prepared.folder / "test_index.npy")
-    np.testing.assert_array_equal(np.load(prepared.folder / "test_images.npy"), images[index])
+    np.testing.assert_array_equal(np.load(prepared.folder / "test_images.npy")[..., :3], images[index])
     np.testing.assert_array_equal(np.load(prepared.folder / "test_labels.npy"), labels[index])
     np.testing.assert_array_equal(np.load(prepared.folder / "test_masks.npy"), masks[index])
     assert prepared.classes == shapes.CLASSES

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from attn_tutorial.evaluation import accuracy_by_severity
-from attn_tutorial.spec import RunSpec
+from attn_tutorial.datasets.names import CLUTTER_TYPES
+from attn_tutorial.evaluation import accuracy_by_severity, recalibrated
+from attn_tutorial.spec import SEEN, RunSpec
 
 
 class ReadsTheBrightestPixel(nn.Module):
@@ -27,8 +28,8 @@ def lit(test_images, bank):
     return test_images
 
 
-def test_known_answers(lit):
-    rows = accuracy_by_severity(ReadsTheBrightestPixel(), make_spec(types=["fragments"]), lit)
+def test_known_answers(lit, train):
+    rows = accuracy_by_severity(ReadsTheBrightestPixel(), make_spec(types=["fragments"]), lit, train)
     accuracy = [row["accuracy"] for row in rows]
     assert [row["severity"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert accuracy[0] == 1.0
@@ -37,7 +38,7 @@ def test_known_answers(lit):
     assert accuracy[5] < accuracy[1]
 
 
-def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit):
+def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit, train):
     class Counting(ReadsTheBrightestPixel):
         calls = 0
 
@@ -46,24 +47,62 @@ def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit):
             return super().forward(x)
 
     model = Counting()
-    rows = accuracy_by_severity(model, make_spec(severities=[0, 1], images=30), lit)
+    rows = accuracy_by_severity(model, make_spec(severities=[0, 1], images=30, recalibrated=[]), lit, train)
     assert [(row["types"], row["severity"]) for row in rows] == [
-        (types, severity) for types in ("fragments+noise", "fragments", "noise") for severity in (0, 1)
+        (types, severity) for types in (SEEN, *CLUTTER_TYPES) for severity in (0, 1)
     ]
     assert {row["images"] for row in rows} == {30}
-    assert model.calls == 1 + 3
+    assert model.calls == 1 + 6
 
 
-def test_it_tests_in_evaluation_mode_and_leaves_no_gradient(lit):
+def test_it_tests_in_evaluation_mode_and_leaves_no_gradient(lit, train):
     class Spy(ReadsTheBrightestPixel):
         def forward(self, x):
             assert not self.training
             assert not torch.is_grad_enabled()
             return super().forward(x)
 
-    accuracy_by_severity(Spy().train(), make_spec(severities=[0]), lit)
+    accuracy_by_severity(Spy().train(), make_spec(severities=[0]), lit, train)
 
 
-def test_it_stops_when_asked(lit):
+def test_it_stops_when_asked(lit, train):
     with pytest.raises(InterruptedError):
-        accuracy_by_severity(ReadsTheBrightestPixel(), make_spec(), lit, should_stop=lambda: True)
+        accuracy_by_severity(ReadsTheBrightestPixel(), make_spec(), lit, train, should_stop=lambda: True)
+
+
+class SeesBrightness(nn.Module):
+    """Names the class by the mean brightness, through a BatchNorm layer that learnt another range."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3, affine=False)
+
+    def forward(self, x):
+        return nn.functional.one_hot((self.norm(x).mean((1, 2, 3)) > 0).long(), 10).float()
+
+
+def test_recalibration_takes_the_statistics_of_the_training_images_in_the_tests_clutter(train, test_images):
+    network = SeesBrightness().eval()
+    network.norm.running_mean += 100  # as if training had seen far brighter canvases: all look dark
+    test_images.images[:] = 128
+    test_images.images[test_images.labels == 1] = 255
+    chosen = test_images.labels < 2
+    for name in ("images", "labels", "index"):
+        object.__setattr__(test_images, name, getattr(test_images, name)[chosen])
+    test_images.images[:] = torch.where((test_images.labels == 1)[:, None, None, None], 255, 0).to(torch.uint8)
+    spec = make_spec(types=["noise"], severities=[0], recalibrated=["noise"])
+    [row] = accuracy_by_severity(network, spec, test_images, train)
+    assert row["accuracy"] == 0.5, "all are called class 0"
+    assert row["recalibrated"] == 1.0
+    assert float(network.norm.running_mean.mean()) == 100, "the network itself stays as it is"
+
+
+def test_statistics_are_plain_averages_over_the_batches():
+    network = nn.Sequential(nn.BatchNorm2d(3)).train()
+    batches = [torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(i)) * (i + 1) for i in range(3)]
+    again = recalibrated(network, batches)
+    expected = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
+    assert torch.allclose(again[0].running_mean, expected, atol=1e-6)
+    assert not again.training
+    assert network.training
+    assert float(network[0].running_mean.abs().max()) == 0

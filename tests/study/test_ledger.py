@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from attn_tutorial.datasets.names import CLUTTER_VERSION
 from attn_tutorial.study import Ledger, Record, Study
 from attn_tutorial.study.ledger import LedgerError
 from attn_tutorial.study.record import Images, circumstances
@@ -100,6 +101,27 @@ def test_a_damaged_or_foreign_file_is_left_out_and_named(tmp_path, runs, spoil, 
     assert [record.run_id for record in ledger] == [runs[1].run_id]
     assert f"{path.name} is left out" in caplog.text
     assert path.exists()
+
+
+def test_a_record_of_another_version_of_the_benchmark_is_left_out_and_why_is_said(tmp_path, runs, caplog):
+    ledger = Ledger(tmp_path)
+    ledger.add(make_record(runs[0]))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "clutter_version": CLUTTER_VERSION - 1}))
+    assert list(ledger) == []
+    assert f"version {CLUTTER_VERSION - 1} of the clutter benchmark, and this is {CLUTTER_VERSION}" in caplog.text
+
+
+def test_recalibrated_accuracies_are_in_percent_too(tmp_path, runs):
+    record = make_record(runs[0])
+    Ledger(tmp_path).add(
+        record.model_copy(
+            update={"accuracy": [record.accuracy[0].model_copy(update={"recalibrated": 0.5}), record.accuracy[1]]}
+        )
+    )
+    frame = Ledger(tmp_path).frame()
+    assert frame["recalibrated"].iloc[0] == 50
+    assert frame["recalibrated"].isna().tolist() == [False, True]
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path):

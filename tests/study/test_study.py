@@ -20,11 +20,21 @@ def test_the_headline_compares_what_it_says():
 @pytest.mark.parametrize("preset", preset_names())
 def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
+    if study == "audit":  # its networks are all the baseline; what they see differs
+        slots = {"clutter", "evaluation"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
         shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
         assert len(shared) == 1
         assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
+
+
+def test_a_variant_names_only_what_differs_in_a_part():
+    by_name = {run.variant: run.spec for run in Study.load("audit").plan("quick", CIFAR)}
+    removed = by_name["tile_removed"]
+    assert (removed.clutter.tile, removed.clutter.severities) == ("removed", (0, 1, 2, 3))
+    assert (removed.evaluation.types, removed.evaluation.images) == (("fragments+noise",), 2000)
+    assert by_name["baseline"] == Study.load("headline").plan("quick", CIFAR)[0].spec, "shared with the headline"
 
 
 def test_more_seeds_keep_the_runs_of_fewer():

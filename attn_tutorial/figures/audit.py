@@ -1,0 +1,222 @@
+"""Figures and tables of the benchmark's audit, from its report; accuracies in percent."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from attn_tutorial.datasets import ImageSet
+from attn_tutorial.figures.style import VARIANT_COLOURS, palette
+from attn_tutorial.study.audit import AuditReport, Severity
+
+_LEAK = {"tile_removed": "tile removed", "tile_removed_other_classes": "tile removed, other classes only"}
+_BACKGROUND = {"severity_0_only": "weak background", "severity_0_only_blank": "blank"}
+_COLUMNS = 3
+
+
+def verdict_table(report: AuditReport) -> pd.DataFrame:
+    """A row for each gate: what was promised, what was measured, and whether the promise is kept."""
+    rows = {
+        number: {
+            "gate": gate.title,
+            "promised": gate.promised,
+            "measured": gate.measured,
+            "verdict": "passed" if gate.passed else "FAILED",
+        }
+        for number, gate in enumerate(report.gates, 1)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("number")
+
+
+def pixel_table(report: AuditReport) -> pd.DataFrame:
+    """Gate 2: a row for each way of rendering; what was not run says so."""
+    gate = report.same_pixels
+    rows = {
+        row.way: {
+            "canvases": f"{gate.canvases:,}",
+            "pixels that differ": "not run" if row.pixels is None else f"{row.pixels:,}",
+            "of the masks": "not run" if row.mask_pixels is None else f"{row.mask_pixels:,}",
+        }
+        for row in gate.rows
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rendered")
+
+
+def decline_table(report: AuditReport) -> pd.DataFrame:
+    """Gate 3: a row for each composition of types, the change at each severity as "change [low, high]", in points."""
+    rows: dict[str, dict[str, str]] = {}
+    for row in report.decline.rows:
+        if row.change is not None and row.low is not None and row.high is not None:
+            text = f"{100 * row.change:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+            rows.setdefault(row.types, {})[str(row.severity)] = text
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("severity")
+
+
+def duplicate_table(report: AuditReport) -> pd.DataFrame:
+    """Gate 5: near-duplicates by kind, between the images that fragments come from and those that are tested."""
+    rows = [row.model_dump() for row in report.no_test_image.duplicates]
+    return pd.DataFrame(rows, columns=["between", "kind", "pairs", "images"])
+
+
+def fragment_table(report: AuditReport) -> pd.DataFrame:
+    """Gate 5: what is cut into fragments on the canvases of a whole epoch."""
+    rows = [
+        {
+            "canvases of": row.split,
+            "canvases": f"{row.canvases:,}",
+            "images cut up": f"{row.images:,}",
+            "near-duplicates among them": f"{row.duplicates:,}",
+            "near-duplicates not barred": f"{row.not_barred:,}",
+        }
+        for row in report.no_test_image.fragments
+    ]
+    return pd.DataFrame(rows)
+
+
+def twins_figure(report: AuditReport, train: ImageSet, test: ImageSet) -> Figure:
+    """Gate 5: training images above, their near-duplicates of the test file below."""
+    examples = report.no_test_image.examples
+    figure, grid = plt.subplots(2, len(examples), figsize=(6.4, 1.9), squeeze=False)
+    bank = test.fragments
+    assert bank is not None
+    for column, twins in zip(grid.T, examples, strict=True):
+        column[0].imshow(_at(twins.train, train))
+        column[1].imshow(_at(twins.test, test, bank))
+        column[0].set_title(twins.kind, fontsize=7)
+        for axes in column:
+            axes.set_axis_off()
+    return figure
+
+
+def describe_twins(report: AuditReport) -> str:
+    """Say in a sentence what `twins_figure` shows."""
+    kinds = pd.Series([twins.kind for twins in report.no_test_image.examples]).value_counts(sort=False)
+    pairs = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return f"Pairs of images that are nearly the same, a training image above and a test image below: {pairs}."
+
+
+def severity_frame(table: list[Severity]) -> pd.DataFrame:
+    """Lay out the severity table, a column for each severity."""
+    rows = {
+        "fragments: number × px": lambda level: f"{level.fragments} × {level.fragment_px}",
+        "fragments: of the tile hidden, at most": lambda level: f"{level.overlap_percent} %",
+        "noise: SD, share of the pixel range": lambda level: f"{level.noise_sd:.2f}",
+        "mosaic: share of the background": lambda level: f"{level.mosaic:.0%}",
+        "strokes: number × px": lambda level: f"{level.strokes} × {level.stroke_px}",
+        "veil: share of the tile": lambda level: f"{level.veil:.0%}",
+    }
+    cells = {name: {str(level.severity): cell(level) for level in table} for name, cell in rows.items()}
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("severity")
+
+
+def leak_figure(report: AuditReport) -> Figure:
+    """Gate 1: accuracy of networks that never saw a tile, with its intervals, around chance."""
+    frame = _frame(report.no_leak.rows, "accuracy", "low", "high")
+    figure, axes = plt.subplots(figsize=(6.0, 3.2))
+    colours = palette(_LEAK)
+    for place, (variant, label) in enumerate(_LEAK.items()):
+        rows = frame[frame["variant"] == variant]
+        ends = (rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"])
+        axes.errorbar(
+            rows["severity"] + 0.1 * place, rows["accuracy"], ends, fmt="os"[place], capsize=3, linewidth=1.2,
+            color=colours[variant], label=label,
+        )  # fmt: skip
+    axes.axhline(100 * report.no_leak.chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
+    axes.annotate(
+        "chance", (0, 100 * report.no_leak.chance), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=(4, 4), fontsize=9,
+    )  # fmt: skip
+    axes.set(xlabel="severity", ylabel="accuracy in %", ylim=(0, None), xticks=sorted(frame["severity"].unique()))
+    axes.legend(fontsize=9, loc="lower right")
+    return figure
+
+
+def decline_figure(report: AuditReport) -> Figure:
+    """Gate 3: accuracy of the baseline over severity, a panel for each composition of types."""
+    frame = _frame(report.decline.rows, "accuracy", "recalibrated")
+    compositions = frame["types"].unique()
+    rows = -(-len(compositions) // _COLUMNS)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(6.4, 2.1 * rows), sharex=True, sharey=True, squeeze=False)
+    for axes, types in zip(grid.flat, compositions, strict=False):
+        _curve(axes, frame[frame["types"] == types], VARIANT_COLOURS["se"], "as trained")
+        axes.set_title(types, fontsize=10)
+    for axes in grid.flat[len(compositions) :]:
+        axes.set_axis_off()
+    grid[0, 0].set(ylim=(0, None), xticks=sorted(frame["severity"].unique()))
+    figure.supxlabel("severity", fontsize=11)
+    figure.supylabel("accuracy in %", fontsize=11)
+    _legend(grid[0, 0])
+    return figure
+
+
+def background_figure(report: AuditReport) -> Figure:
+    """Gate 4: networks trained at severity 0 only, with its weak background and without, tested at all severities."""
+    frame = _frame(report.weak_background.rows, "accuracy", "recalibrated")
+    compositions = frame["types"].unique()
+    figure, panels = plt.subplots(1, len(compositions), figsize=(6.4, 3.0), sharey=True, squeeze=False)
+    colours = palette(_BACKGROUND)
+    for axes, types in zip(panels[0], compositions, strict=True):
+        for variant, label in _BACKGROUND.items():
+            rows = frame[(frame["types"] == types) & (frame["variant"] == variant)]
+            _curve(axes, rows, colours[variant], label)
+        axes.set_title(f"tested on {types}", fontsize=10)
+        axes.set(xlabel="severity", xticks=sorted(frame["severity"].unique()))
+    panels[0, 0].set(ylabel="accuracy in %", ylim=(0, None))
+    _legend(panels[0, 0])
+    return figure
+
+
+def describe_leak(report: AuditReport) -> str:
+    """Say in a sentence what `leak_figure` shows."""
+    return f"Accuracy in percent over severity with intervals; chance is {100 * report.no_leak.chance:g}. " + _ends(
+        _frame(report.no_leak.rows, "accuracy"), "variant", _LEAK
+    )
+
+
+def describe_decline(report: AuditReport) -> str:
+    """Say in a sentence what `decline_figure` shows."""
+    frame = _frame(report.decline.rows, "accuracy")
+    named = {types: types for types in frame["types"].unique()}
+    return "Accuracy of the baseline in percent over severity. " + _ends(frame, "types", named)
+
+
+def describe_background(report: AuditReport) -> str:
+    """Say in a sentence what `background_figure` shows."""
+    frame = _frame(report.weak_background.rows, "accuracy")
+    parts = [
+        f"Tested on {types}: {_ends(rows, 'variant', _BACKGROUND)}"
+        for types, rows in frame.groupby("types", sort=False)
+    ]
+    return "Accuracy in percent over severity of two networks trained at severity 0. " + " ".join(parts)
+
+
+def _frame(rows: list, *percent: str) -> pd.DataFrame:
+    """Rows of a gate as a table, with the named shares in percent."""
+    frame = pd.DataFrame([row.model_dump() for row in rows])
+    return frame.assign(**{name: 100 * frame[name].astype(float) for name in percent})
+
+
+def _at(place: int, *splits: ImageSet) -> NDArray[np.uint8]:
+    """The image at a place of the file that the splits were cut from."""
+    return next(split.images[split.index == place][0].numpy() for split in splits if (split.index == place).any())
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, colour: str, label: str) -> None:
+    axes.plot(rows["severity"], rows["accuracy"], "o-", color=colour, markersize=3.5, linewidth=1.4, label=label)
+    again = rows.dropna(subset="recalibrated")
+    if not again.empty:
+        axes.plot(
+            again["severity"], again["recalibrated"], "--", color=colour, linewidth=1.4,
+            label=f"{label}, recalibrated",
+        )  # fmt: skip
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def _ends(frame: pd.DataFrame, column: str, names: dict[str, str]) -> str:
+    curves = ((label, frame[frame[column] == name]["accuracy"]) for name, label in names.items())
+    return "; ".join(f"{label} from {c.iloc[0]:.1f} to {c.iloc[-1]:.1f}" for label, c in curves if len(c)) + "."

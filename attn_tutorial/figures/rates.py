@@ -1,0 +1,45 @@
+"""Shares of canvases over severity, with their intervals."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from attn_tutorial.datasets import SEVERITIES
+from attn_tutorial.figures.style import palette
+
+_MARKERS = "os^D"
+
+
+def rate_curves(frame: pd.DataFrame, chance: float, ylabel: str) -> Figure:
+    """Draw a line a kind over severity, with a bar for each interval, and chance as a dotted line.
+
+    Args:
+        frame: columns `kind`, `severity`, and in percent `rate`, `low` and `high`.
+        chance: in percent.
+        ylabel: what the rate is a share of.
+
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 3.4))
+    colours = palette(frame["kind"])
+    for (kind, line), marker in zip(frame.groupby("kind", sort=False), _MARKERS, strict=False):
+        below, above = line["rate"] - line["low"], line["high"] - line["rate"]
+        axes.errorbar(
+            line["severity"], line["rate"], yerr=(below.clip(0), above.clip(0)), label=kind, color=colours[str(kind)],
+            marker=marker, capsize=3,
+        )  # fmt: skip
+    axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
+    axes.annotate(
+        "chance", (SEVERITIES[-1], chance), xytext=(0, 4), textcoords="offset points", ha="right", fontsize=11
+    )
+    axes.set(xlabel="severity", ylabel=ylabel, xticks=SEVERITIES, ylim=(0, 102))
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def describe_rate_curves(frame: pd.DataFrame, ylabel: str) -> str:
+    """Say in a sentence what `rate_curves` shows, for readers who do not see it."""
+    ends = "; ".join(
+        f"{kind}: {', '.join(f'{rate:.0f}' for rate in line['rate'])}"
+        for kind, line in frame.groupby("kind", sort=False)
+    )
+    return f"{ylabel} over severity 0 to 5. {ends}."
