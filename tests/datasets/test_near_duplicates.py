@@ -94,22 +94,32 @@ def test_same_outline_in_other_colours() -> None:
 
 
 def test_same_colours_in_other_detail() -> None:
-    """What the detail is for: a horizon, with other things on it."""
-    fields = np.where(np.arange(32)[:, None, None] < 16, [130, 180, 240], [30, 60, 120])
-    fields = np.broadcast_to(fields, (1, 32, 32, 3)).astype(np.uint8)
-    ship, bird = fields.copy(), fields.copy()
-    ship[0, 12:16, 4:14] = bird[0, 5:9, 20:26] = 20
-    assert found(near_duplicates(ship, bird)) == []
-    assert found(near_duplicates(CHANGES["jpeg"](ship), ship)) == each("perceptual", 1)
+    """What the detail is for: the hashes and layouts of these two agree."""
+    stripes = np.where(np.arange(32) // 2 % 2, 40, -40)
+    smooth = np.kron(photos(1, 16)[:, ::4, ::4], np.ones((1, 8, 8, 1))) // 2 + 64
+    down, across = (
+        np.clip(smooth + lines, 0, 255).astype(np.uint8) for lines in (stripes[:, None, None], stripes[:, None])
+    )
+    assert found(near_duplicates(down, across)) == []
+    assert found(near_duplicates(CHANGES["jpeg"](down), down)) == each("perceptual", 1)
 
 
 def test_constant_images() -> None:
     grey, red = np.full((1, 32, 32, 3), 128, dtype=np.uint8), np.full((1, 32, 32, 3), (200, 0, 0), dtype=np.uint8)
     assert found(near_duplicates(grey, grey)) == each("exact", 1)
     assert found(near_duplicates(grey, np.concatenate([red, grey + 1, photos(1)]))) == []
-    # a quarter of a million candidates each, if flat images were hashed
-    many = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 32, 32, 3))
-    assert found(near_duplicates(many, many[::-1])) == [(i, 255 - i, "exact") for i in range(256)]
+    dither = grey + np.random.default_rng(0).integers(0, 2, (32, 32, 1), dtype=np.uint8)
+    assert found(near_duplicates(dither, dither)) == each("exact", 1)
+    assert found(near_duplicates(dither, dither + 1)) == []
+
+
+def test_two_fields() -> None:
+    """Most coefficients of such images are zero but for rounding, and their signs mean nothing."""
+    colours = np.random.default_rng(0).integers(0, 256, (20, 2, 3), dtype=np.uint8)
+    fields = np.stack([np.where(np.arange(32)[:, None] < 7 + i, *colours[i]) for i in range(20)])
+    images = np.repeat(fields[:, :, None], 32, axis=2).astype(np.uint8)
+    pairs = found(near_duplicates(CHANGES["jpeg"](images), images))
+    assert len(set(pairs) & set(each("perceptual", 20))) >= 19
 
 
 def test_exchanged() -> None:
@@ -162,7 +172,7 @@ def test_bad_input(images: Images, of: Images, message: str) -> None:
 
 
 def test_shapes_are_not_taken_for_copies() -> None:
-    """Drawn independently, they hold no copy; of 60 million pairs of the whole set 758 look alike."""
+    """Drawn independently, they hold no copy; of the whole set's 60 million pairs 751 look alike."""
     train, test = (shapes.draw_shapes(split, 60)[0] for split in ("train", "test"))
     assert len(near_duplicates(train, test).index) <= 20
     assert [(i, j) for i, j, _ in found(near_duplicates(CHANGES["jpeg"](test[:50]), test)) if i == j] == [
