@@ -19,19 +19,40 @@ class AttentionBlock(nn.Module):
     `forward(x)` equals `apply_attention(x, attention(x))`. A block whose maps are gates need only define
     `attention`.
 
+    Raises `ValueError` if the options are not allowed, if there are too few channels for the reduction, or,
+    when called, if the input is no floating-point (B, C, H, W).
+
     Args:
         channels: C, the channels of the input and of the output
-        options: the block's options; a `ValueError` says which are not allowed
+        options: the block's options
 
     """
 
     name: ClassVar[str]
     """The block's key in `BLOCKS`."""
+    least_hidden: ClassVar[int] = 1
+    """The narrowest hidden layer, of ⌊C / reduction⌋ units, with which a block that has one can work."""
 
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__()
         self.channels = channels
         self.options = check_block(self.name, options)
+        reduction = self.options.get("reduction", 1)
+        hidden = channels // reduction
+        if hidden < self.least_hidden:
+            # PyTorch only warns of a layer without units; the block would ignore its input from then on.
+            raise ValueError(
+                f"{channels} channels with reduction {reduction} leave block {self.name!r} a hidden layer of width "
+                f"{hidden}. Give a reduction from 1 to {channels // self.least_hidden}."
+            )
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise `ValueError` unless `x` is a floating-point (B, C, H, W) with this block's C."""
+        if x.ndim != 4 or x.shape[1] != self.channels or not x.is_floating_point():
+            raise ValueError(
+                f"block {self.name!r} takes floating-point features (batch, {self.channels} channels, height, width), "
+                f"but got {x.dtype} of shape {tuple(x.shape)}."
+            )
 
     def attention(self, x: Features) -> Maps:
         """The attention maps that the block computes from `x`, by kind."""
@@ -58,18 +79,15 @@ def sigmoid_gate(logits: Tensor, at_start: AtStart) -> Tensor:
 
 
 def bottleneck(channels: int, reduction: int, bias: bool, at_start: AtStart) -> nn.Sequential:
-    """The perceptron W₂ relu(W₁ z) of SE and CBAM: (B, C) -> (B, C), with ⌊C / reduction⌋ hidden units.
-
-    Raises `ValueError` if there would be none: the gate would then ignore its input, and PyTorch only warns.
-    """
+    """The perceptron W₂ relu(W₁ z) of SE and CBAM: (B, C) -> (B, C), with ⌊C / reduction⌋ hidden units."""
     hidden = channels // reduction
-    if hidden == 0:
-        raise ValueError(
-            f"{channels} channels with reduction {reduction} leave a hidden layer of width 0. "
-            f"Give a reduction from 1 to {channels}."
-        )
     last = nn.Linear(hidden, channels, bias=bias)
     if at_start == "identity":
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
+        zero_(last)
     return nn.Sequential(nn.Linear(channels, hidden, bias=bias), nn.ReLU(), last)
+
+
+def zero_(module: nn.Module) -> None:
+    """Set every parameter of the module to zero, in place."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)

@@ -42,6 +42,7 @@ class ChannelAttention(AttentionBlock):
 
     def attention(self, x: Features) -> Maps:
         """`channel`: one gate a channel, (B, C, 1, 1)."""
+        self.check_input(x)
         summaries = []  # each B, C
         if self.pools != "max":
             summaries.append(x.mean((2, 3)))
@@ -90,6 +91,7 @@ class SpatialAttention(AttentionBlock):
 
     def attention(self, x: Features) -> Maps:
         """`spatial`: one gate a place, (B, 1, H, W)."""
+        self.check_input(x)
         summaries = []  # each B, 1, H, W
         if self.pools != "max":
             summaries.append(x.mean(1, keepdim=True))
@@ -150,6 +152,7 @@ class CBAM(AttentionBlock):
 
     def attention(self, x: Features) -> Maps:
         """`channel` (B, C, 1, 1) and `spatial` (B, 1, H, W), the second in sequence read behind the first."""
+        self.check_input(x)
         if self.order == "parallel":
             return self.channel.attention(x) | self.spatial.attention(x)
         first, second = self._in_order()
@@ -160,6 +163,7 @@ class CBAM(AttentionBlock):
         """The gated features, in sequence with one product less than `apply_attention(x, attention(x))`."""
         if self.order == "parallel":
             return super().forward(x)
+        self.check_input(x)
         first, second = self._in_order()
         return second(first(x))
 

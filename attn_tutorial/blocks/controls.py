@@ -1,7 +1,7 @@
 """Controls of the ablation: what a gate does without looking."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate
 from attn_tutorial.blocks.options import AtStart
@@ -29,4 +29,53 @@ class StaticGate(AttentionBlock):
 
     def attention(self, x: Features) -> Maps:
         """`channel`: the same gates for every image, (B, C, 1, 1)."""
+        self.check_input(x)
         return {"channel": sigmoid_gate(self.logits, self.at_start).expand(x.shape[0], -1, -1, -1)}
+
+
+class RandomGate(AttentionBlock):
+    """One random gate a channel, drawn from [0, 1) when the block is built and kept: out = u · x.
+
+    Parameters: none; the gates are a buffer, saved with the weights.
+
+    Source: a control of this project's study.
+
+    Args:
+        channels: C
+
+    """
+
+    name = "random_gate"
+    gates: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.register_buffer("gates", torch.rand(1, channels, 1, 1))
+
+    def attention(self, x: Features) -> Maps:
+        """`channel`: the same gates for every image, (B, C, 1, 1)."""
+        self.check_input(x)
+        return {"channel": self.gates.expand(x.shape[0], -1, -1, -1)}
+
+
+class Identity(AttentionBlock):
+    """No attention: out = x.
+
+    Parameters: none.
+
+    Source: a control of this project's study: the network with its slots and nothing in them.
+
+    Args:
+        channels: C
+
+    """
+
+    name = "identity"
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+
+    def attention(self, x: Features) -> Maps:
+        """No map."""
+        self.check_input(x)
+        return {}

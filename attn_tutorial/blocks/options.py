@@ -4,13 +4,25 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+Arrangement = Literal["sequential", "parallel"]
 AtStart = Literal["half", "identity"]
+Combine = Literal["sum", "product", "max"]
+ContextPool = Literal["attention", "avg"]
+Fusion = Literal["add", "scale"]
 Gate = Literal["sigmoid", "tanh", "relu"]
 Kernel = Literal[3, 7]
 Order = Literal["channel-spatial", "spatial-channel", "parallel"]
-Pairwise = Literal["embedded", "gaussian", "dot"]
+Pairwise = Literal["embedded", "gaussian", "dot", "concat"]
 Pools = Literal["avg", "max", "both"]
 Scale = Literal["inner", "channels", "none"]
 Squeeze = Literal["avg", "max"]
@@ -36,6 +48,20 @@ class SEOptions(BlockOptions):
         if self.at_start == "identity" and self.gate != "sigmoid":
             raise ValueError(f"at_start='identity' needs gate='sigmoid', but gate is {self.gate!r}")
         return self
+
+
+class ECAOptions(BlockOptions):
+    """Options of `eca`."""
+
+    kernel: PositiveInt | None = None
+    at_start: AtStart = "half"
+
+    @field_validator("kernel")
+    @classmethod
+    def _kernel_has_a_middle(cls, kernel: int | None) -> int | None:
+        if kernel is not None and kernel % 2 == 0:
+            raise ValueError("it must be odd, or None to follow from the channels")
+        return kernel
 
 
 class ChannelOptions(BlockOptions):
@@ -69,6 +95,14 @@ class CBAMOptions(BlockOptions):
     at_start: AtStart = "half"
 
 
+class BAMOptions(BlockOptions):
+    """Options of `bam`."""
+
+    reduction: PositiveInt = 16
+    dilation: PositiveInt = 4
+    combine: Combine = "sum"
+
+
 class NonLocalOptions(BlockOptions):
     """Options of `non_local`."""
 
@@ -76,6 +110,56 @@ class NonLocalOptions(BlockOptions):
     inner: PositiveInt | None = None
     scale: Scale = "inner"
     zero_init: bool = True
+    sub_sample: bool = False
+
+    @model_validator(mode="after")
+    def _concat_has_no_scale(self) -> Self:
+        if self.pairwise == "concat" and self.scale != "inner":
+            raise ValueError(f"pairwise='concat' learns its own scale: leave scale out (it is {self.scale!r})")
+        return self
+
+
+class GlobalContextOptions(BlockOptions):
+    """Options of `global_context`."""
+
+    reduction: PositiveInt = 16
+    pool: ContextPool = "attention"
+    fusion: Fusion = "add"
+    at_start: AtStart = "identity"
+
+    @model_validator(mode="after")
+    def _half_needs_a_gate(self) -> Self:
+        if self.at_start == "half" and self.fusion == "add":
+            raise ValueError("at_start='half' needs fusion='scale', but fusion is 'add', which starts as the identity")
+        return self
+
+
+class SimAMOptions(BlockOptions):
+    """Options of `simam`."""
+
+    lam: PositiveFloat = 1e-4
+
+
+class CoordinateOptions(BlockOptions):
+    """Options of `coordinate`."""
+
+    reduction: PositiveInt = 32
+    at_start: AtStart = "half"
+
+
+class TripletOptions(BlockOptions):
+    """Options of `triplet`."""
+
+    kernel: Kernel = 7
+    at_start: AtStart = "half"
+
+
+class CombinationOptions(BlockOptions):
+    """Options of `se+spatial`, `se+non_local` and `cbam+non_local`."""
+
+    arrangement: Arrangement = "sequential"
+    reduction: PositiveInt = 16
+    at_start: AtStart = "half"
 
 
 class StaticGateOptions(BlockOptions):
@@ -84,13 +168,28 @@ class StaticGateOptions(BlockOptions):
     at_start: AtStart = "half"
 
 
+class NoOptions(BlockOptions):
+    """For `random_gate` and `identity`, which have none."""
+
+
 BLOCK_OPTIONS: dict[str, type[BlockOptions]] = {
     "se": SEOptions,
+    "eca": ECAOptions,
     "channel": ChannelOptions,
     "spatial": SpatialOptions,
     "cbam": CBAMOptions,
+    "bam": BAMOptions,
     "non_local": NonLocalOptions,
+    "global_context": GlobalContextOptions,
+    "simam": SimAMOptions,
+    "coordinate": CoordinateOptions,
+    "triplet": TripletOptions,
+    "se+spatial": CombinationOptions,
+    "se+non_local": CombinationOptions,
+    "cbam+non_local": CombinationOptions,
     "static_gate": StaticGateOptions,
+    "random_gate": NoOptions,
+    "identity": NoOptions,
 }
 BLOCK_NAMES = tuple(BLOCK_OPTIONS)
 
@@ -125,4 +224,5 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
 def _describe(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
-    return f"{problem['loc'][0]}={problem['input']!r} is not allowed: {problem['msg']}"
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{problem['loc'][0]}={problem['input']!r} is not allowed: {reason}"

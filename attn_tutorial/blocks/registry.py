@@ -2,15 +2,41 @@
 
 from typing import Any
 
+from attn_tutorial.blocks.bam import BAM
 from attn_tutorial.blocks.base import AttentionBlock
 from attn_tutorial.blocks.cbam import CBAM, ChannelAttention, SpatialAttention
-from attn_tutorial.blocks.controls import StaticGate
+from attn_tutorial.blocks.combination import CBAMNonLocal, SENonLocal, SESpatial
+from attn_tutorial.blocks.controls import Identity, RandomGate, StaticGate
+from attn_tutorial.blocks.coordinate import CoordinateAttention
+from attn_tutorial.blocks.eca import ECA
+from attn_tutorial.blocks.global_context import GlobalContext
 from attn_tutorial.blocks.non_local import NonLocal
 from attn_tutorial.blocks.options import check_block
+from attn_tutorial.blocks.simam import SimAM
 from attn_tutorial.blocks.squeeze_excite import SE
+from attn_tutorial.blocks.triplet import TripletAttention
 
 BLOCKS: dict[str, type[AttentionBlock]] = {
-    block.name: block for block in (SE, ChannelAttention, SpatialAttention, CBAM, NonLocal, StaticGate)
+    block.name: block
+    for block in (
+        SE,
+        ECA,
+        ChannelAttention,
+        SpatialAttention,
+        CBAM,
+        BAM,
+        NonLocal,
+        GlobalContext,
+        SimAM,
+        CoordinateAttention,
+        TripletAttention,
+        SESpatial,
+        SENonLocal,
+        CBAMNonLocal,
+        StaticGate,
+        RandomGate,
+        Identity,
+    )
 }
 
 

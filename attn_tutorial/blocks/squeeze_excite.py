@@ -45,6 +45,7 @@ class SE(AttentionBlock):
 
     def attention(self, x: Features) -> Maps:
         """`channel`: one gate a channel, (B, C, 1, 1)."""
+        self.check_input(x)
         z = x.mean((2, 3)) if self.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
         logits = self.mlp(z)[:, :, None, None]  # B, C, 1, 1
         if self.gate == "sigmoid":

@@ -5,10 +5,15 @@ import torch
 from torch import nn
 
 from attn_tutorial.backbones import resnet
-from attn_tutorial.blocks import BLOCK_NAMES, build_block
+from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, build_block
 
 POSITIONS = ("standard", "pre", "post", "identity")
 SMALL = {"reduction": 4}
+IDENTITIES = [
+    (name, {"at_start": "identity"} if "at_start" in model.model_fields else {})
+    for name, model in BLOCK_OPTIONS.items()
+    if name not in ("bam", "simam", "random_gate")
+]
 
 
 def count(model):
@@ -81,7 +86,7 @@ def test_slots_do_not_list_the_parts_of_a_block():
 def test_one_seed_gives_one_backbone_whatever_the_block(name):
     plain = seeded()
     after_plain = torch.rand(3)
-    model = seeded(block=name)
+    model = seeded(block=name, block_options=SMALL if name == "global_context" else {})
     after_block = torch.rand(3)
     weights = model.state_dict()
     assert all(torch.equal(weights[key], value) for key, value in plain.state_dict().items())
@@ -98,12 +103,10 @@ def test_one_seed_gives_one_block_and_another_seed_another():
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [(name, {"at_start": "identity"}) for name in BLOCK_NAMES if name != "non_local"] + [("non_local", {})],
-    ids=str,
-)
+@pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
 def test_a_block_that_starts_as_the_identity_leaves_the_output_unchanged(position, name, options):
+    if name == "global_context":
+        options = {**options, **SMALL}
     plain, model = seeded(), seeded(block=name, position=position, block_options=options)
     assert torch.equal(model.eval()(images()), plain.eval()(images()))
 

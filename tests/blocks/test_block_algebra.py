@@ -1,25 +1,48 @@
-"""Non-local the quick way against its definition, and the gates against loops from the papers."""
+"""The blocks against loops from the papers' equations, and Non-local the quick way against its definition."""
 
 import math
 
 import pytest
 import torch
+from torch import nn
 
 from attn_tutorial.blocks import build_block
 
-PAIRWISE = ("embedded", "gaussian", "dot")
+PAIRWISE = ("embedded", "gaussian", "dot", "concat")
+PAIRWISE_AND_SCALE = [
+    (pairwise, scale)
+    for pairwise in PAIRWISE
+    for scale in ("inner", "channels", "none")
+    if pairwise != "concat" or scale == "inner"
+]
 
 
-@pytest.mark.parametrize("pairwise", PAIRWISE)
-@pytest.mark.parametrize("scale", ["inner", "channels", "none"])
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 3)], ids=str)
-def test_non_local_equals_its_definition_place_by_place(pairwise, scale, size):
+def randomised(name, channels, **options):
+    """A block in double precision, in evaluation, with no zero or one left among its weights."""
     torch.manual_seed(0)
-    channels, inner = (
-        8,
-        6,
-    )  # as many places as inner units at 2 × 3, where a forgotten transpose goes unnoticed
-    block = build_block("non_local", channels, pairwise=pairwise, inner=inner, scale=scale, zero_init=False)
+    block = build_block(name, channels, **options).double().eval()
+    for each in block.state_dict().values():
+        if each.is_floating_point():
+            each.copy_(torch.rand_like(each) - 0.3)
+    for module in block.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_var.uniform_(0.5, 2)
+    return block
+
+
+def features(*shape):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("pairwise", "scale"), PAIRWISE_AND_SCALE)
+@pytest.mark.parametrize("sub_sample", [False, True], ids=["all", "sub-sampled"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 3)], ids=str)
+def test_non_local_equals_its_definition_place_by_place(pairwise, scale, sub_sample, size):
+    torch.manual_seed(0)
+    # As many places as inner units at 2 × 3, where a forgotten transpose goes unnoticed.
+    channels, inner = 8, 6
+    options = {"pairwise": pairwise, "scale": scale, "sub_sample": sub_sample}
+    block = build_block("non_local", channels, inner=inner, zero_init=False, **options)
     block = block.double().eval()
     x = torch.randn(2, channels, *size, dtype=torch.float64)
     compared = channels if pairwise == "gaussian" else inner
@@ -27,13 +50,43 @@ def test_non_local_equals_its_definition_place_by_place(pairwise, scale, size):
     expected = torch.empty_like(x)
     for image in range(2):
         places = [x[image, :, row, column] for row in range(size[0]) for column in range(size[1])]
+        others = places
+        if sub_sample:
+            corners = [(row, column) for row in range(0, size[0], 2) for column in range(0, size[1], 2)]
+            others = [x[image, :, row : row + 2, column : column + 2].amax((1, 2)) for row, column in corners]
         for i, here in enumerate(places):
-            scores = torch.stack([factor * block.theta(here) @ block.phi(there) for there in places])
-            weights = scores / len(places) if pairwise == "dot" else scores.softmax(0)
-            collected = sum(weight * block.g(there) for weight, there in zip(weights, places, strict=True))
+            if pairwise == "concat":
+                both = [torch.cat([block.theta(here), block.phi(there)]) for there in others]
+                scores = torch.stack([torch.relu(block.compare.weight[0] @ each) for each in both])
+            else:
+                scores = torch.stack([factor * block.theta(here) @ block.phi(there) for there in others])
+            weights = scores.softmax(0) if pairwise in ("embedded", "gaussian") else scores / len(others)
+            collected = sum(weight * block.g(there) for weight, there in zip(weights, others, strict=True))
             expected[image, :, i // size[1], i % size[1]] = block.out(collected)
             torch.testing.assert_close(block.attention(x)["pairwise"][image, i], weights)
     torch.testing.assert_close(block(x), x + block.norm(expected))
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("size", [(9, 11), (12, 10)], ids=str)
+def test_non_local_forward_is_the_map_applied_and_so_are_its_gradients(pairwise, batch, size):
+    """With places enough for every short cut: the concatenation's sorted sums, and the halves of a single image."""
+    block = randomised("non_local", 6, pairwise=pairwise)
+    x = features(batch, 6, *size).requires_grad_()
+    results = []
+    for out in (block(x), block.apply_attention(x, block.attention(x))):
+        inputs = [x, *block.parameters()]
+        results.append([out, *torch.autograd.grad((out * features(*out.shape)).sum(), inputs)])
+    torch.testing.assert_close(*results)
+
+
+def test_sums_of_many_places_in_bfloat16_stay_near():
+    torch.manual_seed(0)
+    block = build_block("non_local", 8, pairwise="concat", zero_init=False).eval()
+    x = torch.randn(2, 8, 40, 40)
+    expected, out = block(x) - x, block.to(torch.bfloat16)(x.to(torch.bfloat16)) - x
+    assert (out - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 @pytest.mark.parametrize("pairwise", ["embedded", "gaussian"])
@@ -62,12 +115,13 @@ def test_non_local_forward_and_backward_never_hold_an_n_by_n_map(pairwise):
             return result
 
     block = build_block("non_local", 8, pairwise=pairwise)
-    x = torch.randn(1, 8, 40, 40, requires_grad=True)
+    for batch in (1, 2):
+        x = torch.randn(batch, 8, 40, 40, requires_grad=True)
+        with Watch():
+            block(x).sum().backward()
+        assert largest <= batch * 2 * 8 * places
     with Watch():
-        block(x).sum().backward()
-    assert largest <= 2 * 8 * places
-    with Watch():
-        block.attention(x)
+        block.attention(x[:1])
     assert largest == places**2  # the watch does see it where it is built
 
 
@@ -121,3 +175,147 @@ def test_cbam_applies_its_halves_in_the_order_asked_for():
         torch.testing.assert_close(block(x), expected)
         others = [other for name, other in outputs.items() if name != order]
         assert all((block(x) - other).abs().max() > 1e-4 for other in others)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_eca_equals_its_definition(kernel):
+    block, x = randomised("eca", 8, kernel=kernel), features(2, 8, 3, 4)
+    for image in range(2):
+        z = [x[image, channel].sum() / 12 for channel in range(8)]
+        for channel in range(8):
+            reach = range(channel - kernel // 2, channel + kernel // 2 + 1)
+            taps = zip(block.conv.weight[0, 0], reach, strict=True)
+            logit = sum((weight * z[near] for weight, near in taps if 0 <= near < 8), torch.zeros(()))
+            torch.testing.assert_close(block(x)[image, channel], x[image, channel] * torch.sigmoid(logit))
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(1, 1), (8, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)])
+def test_ecas_kernel_follows_from_the_channels(channels, kernel):
+    """The published kernels: 3 at 64 channels, 5 from 128 to 512, 7 at 2048 (rounded as the authors' code does)."""
+    assert build_block("eca", channels).conv.kernel_size == (kernel,)
+
+
+@pytest.mark.parametrize(("combine", "join"), [("sum", torch.add), ("product", torch.mul), ("max", torch.maximum)])
+def test_bam_equals_its_definition(combine, join):
+    block, x = randomised("bam", 8, reduction=2, dilation=3, combine=combine), features(2, 8, 5, 4)
+    first, norm, _, last = block.channel
+    channel = last(torch.relu(norm(first(x.mean((2, 3))))))
+    hidden, place = x, block.spatial
+    for conv, norm, padding in ((0, 1, 0), (3, 4, 3), (6, 7, 3)):
+        weight, bias = place[conv].weight, place[conv].bias
+        hidden = nn.functional.conv2d(hidden, weight, bias, padding=padding, dilation=max(padding, 1))
+        hidden = torch.relu(place[norm](hidden))
+    spatial = torch.einsum("bchw,c->bhw", hidden, place[9].weight[0, :, 0, 0]) + place[9].bias
+    for channel_index in range(8):
+        logits = join(channel[:, channel_index, None, None].expand_as(spatial), spatial)
+        expected = x[:, channel_index] * (1 + torch.sigmoid(logits))
+        torch.testing.assert_close(block(x)[:, channel_index], expected)
+
+
+@pytest.mark.parametrize("pool", ["attention", "avg"])
+@pytest.mark.parametrize(("fusion", "at_start"), [("add", "identity"), ("scale", "identity"), ("scale", "half")])
+def test_global_context_equals_its_definition(pool, fusion, at_start):
+    block = randomised("global_context", 8, reduction=2, pool=pool, fusion=fusion, at_start=at_start)
+    x = features(2, 8, 3, 4)
+    for image in range(2):
+        places = [x[image, :, row, column] for row in range(3) for column in range(4)]
+        scores = [torch.exp(block.score.weight[0, :, 0, 0] @ each) if pool == "attention" else 1 for each in places]
+        context = sum(score * each for score, each in zip(scores, places, strict=True)) / sum(scores)
+        first, norm, _, last = block.transform
+        t = last(torch.relu(norm(first(context))))[:, None, None]
+        gate = torch.sigmoid(t) * (2 if at_start == "identity" else 1)
+        torch.testing.assert_close(block(x)[image], x[image] + t if fusion == "add" else x[image] * gate)
+
+
+def test_simam_equals_its_definition():
+    block, x = build_block("simam", 3, lam=0.2), features(2, 3, 4, 5)
+    for image in range(2):
+        for channel in range(3):
+            each = x[image, channel]
+            mean = each.sum() / 20
+            variance = ((each - mean) ** 2).sum() / 20
+            energy = 4 * (variance + 0.2) / ((each - mean) ** 2 + 2 * variance + 2 * 0.2)
+            torch.testing.assert_close(block(x)[image, channel], each * torch.sigmoid(1 / energy))
+
+
+def test_coordinate_attention_equals_its_definition():
+    block, x = randomised("coordinate", 8, reduction=1), features(2, 8, 3, 4)
+
+    def gates(means, last):
+        conv, norm, _ = block.reduce
+        hidden = norm(conv(means[:, :, None, None]))
+        hidden = hidden * torch.clamp(hidden + 3, 0, 6) / 6
+        return torch.sigmoid(last(hidden))[:, :, 0, 0]
+
+    for row in range(3):
+        for column in range(4):
+            of_row = gates(x[:, :, row].mean(2), block.row)
+            of_column = gates(x[:, :, :, column].mean(2), block.column)
+            expected = x[:, :, row, column] * of_row * of_column
+            torch.testing.assert_close(block(x)[:, :, row, column], expected)
+
+
+@pytest.mark.parametrize(("channels", "hidden"), [(3, 8), (64, 8), (512, 16)])
+def test_coordinate_attention_has_eight_hidden_channels_at_least(channels, hidden):
+    assert build_block("coordinate", channels).row.in_channels == hidden
+
+
+def test_triplet_attention_equals_its_definition():
+    block, x = randomised("triplet", 8, kernel=3), features(2, 8, 5, 4)
+
+    def gate(branch, planes):
+        """Of planes (B, summarised, height, width)."""
+        summary = torch.stack([planes.max(1).values, planes.mean(1)], 1)
+        return torch.sigmoid(branch[1](nn.functional.conv2d(summary, branch[0].weight, padding=1)))
+
+    by_channels = gate(block.over_channels, x)
+    by_rows = gate(block.over_rows, x.permute(0, 2, 1, 3)).permute(0, 2, 1, 3)
+    by_columns = gate(block.over_columns, x.permute(0, 3, 2, 1)).permute(0, 3, 2, 1)
+    torch.testing.assert_close(block(x), (x * by_channels + x * by_rows + x * by_columns) / 3)
+
+
+@pytest.mark.parametrize("name", ["se+spatial", "se+non_local", "cbam+non_local"])
+def test_a_combination_arranges_its_two_blocks_as_asked_for(name):
+    block, x = randomised(name, 32), features(2, 32, 5, 4)
+    first, second = block.first, block.second
+    assert [first.name, second.name] == name.split("+")
+    sequential, parallel = second(first(x)), (first(x) + second(x)) / 2
+    assert (sequential - parallel).abs().max() > 1e-2
+    torch.testing.assert_close(block(x), sequential)
+    block.arrangement = "parallel"
+    torch.testing.assert_close(block(x), parallel)
+
+
+def test_a_combination_hands_its_options_on():
+    block = build_block("cbam+non_local", 32, reduction=4, at_start="identity")
+    assert block.first.options["reduction"] == 4
+    assert block.first.options["at_start"] == "identity"
+    assert build_block("se+spatial", 32, at_start="identity").second.options["at_start"] == "identity"
+
+
+def test_random_gates_are_drawn_once_and_kept():
+    torch.manual_seed(0)
+    block, other = build_block("random_gate", 1000), build_block("random_gate", 1000)
+    gates, x = block.attention(torch.ones(1, 1000, 1, 1))["channel"], torch.randn(2, 1000, 3, 2)
+    assert torch.equal(block(x), x * gates)
+    assert torch.equal(block.train()(x), block.eval()(x))
+    assert 0 <= gates.min() < 0.01
+    assert 0.99 < gates.max() < 1
+    assert abs(gates.mean() - 0.5) < 0.03
+    assert not torch.equal(gates, other.attention(x)["channel"][:1])
+    other.load_state_dict(block.state_dict())
+    assert torch.equal(other(x), block(x))
+
+
+def test_non_local_computes_in_the_order_that_published_runs_were_trained_with():
+    """To the last bit: a record's weights are reproduced only if sums, and sums of gradients, keep their order."""
+    torch.manual_seed(0)
+    block = build_block("non_local", 16, zero_init=False)
+    x = torch.randn(4, 16, 6, 5, requires_grad=True)
+    tokens = x.flatten(2).transpose(1, 2).contiguous()
+    query, key, value = (linear(tokens).unsqueeze(1) for linear in (block.theta, block.phi, block.g))
+    y = nn.functional.scaled_dot_product_attention(query, key, value, scale=1 / math.sqrt(8)).squeeze(1)
+    written_out = x + block.norm(block.out(y).transpose(1, 2).reshape(x.shape))
+    weights = torch.randn_like(x)
+    results = [[out, *torch.autograd.grad(out, [x, *block.parameters()], weights)] for out in (block(x), written_out)]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))

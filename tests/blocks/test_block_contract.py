@@ -13,6 +13,8 @@ VARIANTS = [
     ("se", {"squeeze": "max", "gate": "tanh", "bias": False}),
     ("se", {"gate": "relu", "reduction": 4}),
     ("se", {"at_start": "identity"}),
+    ("eca", {}),
+    ("eca", {"kernel": 5, "at_start": "identity"}),
     ("channel", {}),
     ("channel", {"pools": "avg", "bias": True}),
     ("channel", {"pools": "max", "at_start": "identity"}),
@@ -22,17 +24,64 @@ VARIANTS = [
     ("cbam", {}),
     ("cbam", {"order": "spatial-channel", "kernel": 3}),
     ("cbam", {"order": "parallel", "at_start": "identity"}),
+    ("bam", {}),
+    ("bam", {"combine": "product", "dilation": 2}),
+    ("bam", {"combine": "max", "reduction": 8}),
     ("non_local", {"zero_init": False}),
     ("non_local", {"zero_init": False, "pairwise": "gaussian", "inner": 5}),
     ("non_local", {"zero_init": False, "pairwise": "dot", "scale": "none"}),
+    ("non_local", {"zero_init": False, "pairwise": "concat"}),
+    ("non_local", {"zero_init": False, "sub_sample": True}),
+    ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "gaussian"}),
+    ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "dot"}),
+    ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "concat", "inner": 5}),
+    ("global_context", {"reduction": 4}),
+    ("global_context", {"pool": "avg", "reduction": 8}),
+    ("global_context", {"fusion": "scale", "reduction": 4}),
+    ("global_context", {"fusion": "scale", "at_start": "half", "reduction": 2}),
+    ("simam", {}),
+    ("simam", {"lam": 0.1}),
+    ("coordinate", {}),
+    ("coordinate", {"reduction": 2, "at_start": "identity"}),
+    ("triplet", {}),
+    ("triplet", {"kernel": 3, "at_start": "identity"}),
+    ("se+spatial", {}),
+    ("se+spatial", {"arrangement": "parallel", "at_start": "identity"}),
+    ("se+non_local", {"reduction": 8}),
+    ("se+non_local", {"arrangement": "parallel"}),
+    ("cbam+non_local", {}),
+    ("cbam+non_local", {"arrangement": "parallel", "at_start": "identity"}),
     ("static_gate", {}),
     ("static_gate", {"at_start": "identity"}),
+    ("random_gate", {}),
+    ("identity", {}),
 ]
 SHAPES = [(2, CHANNELS, 6, 6), (1, CHANNELS, 5, 3), (3, CHANNELS, 1, 1), (1, CHANNELS, 4, 4)]
 MAP_SHAPES = {
     "channel": lambda b, c, h, w: (b, c, 1, 1),
     "spatial": lambda b, c, h, w: (b, 1, h, w),
+    "full": lambda b, c, h, w: (b, c, h, w),
     "pairwise": lambda b, c, h, w: (b, h * w, h * w),
+    "sub-sampled pairwise": lambda b, c, h, w: (b, h * w, -(-h // 2) * -(-w // 2)),
+}
+MAPS = {
+    "eca": {"channel"},
+    "cbam": {"channel", "spatial"},
+    "bam": {"full"},
+    "global_context": {"spatial"},
+    "simam": {"full"},
+    "coordinate": {"full"},
+    "triplet": {"full"},
+    "non_local": {"pairwise"},
+    "se+spatial": {"channel", "spatial"},
+    "se+non_local": {"channel", "pairwise"},
+    "cbam+non_local": {"channel", "spatial", "pairwise"},
+    "se": {"channel"},
+    "channel": {"channel"},
+    "spatial": {"spatial"},
+    "static_gate": {"channel"},
+    "random_gate": {"channel"},
+    "identity": set(),
 }
 
 variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda part: str(part))
@@ -74,32 +123,42 @@ def test_the_class_and_the_options_model_have_the_same_options_and_defaults(name
 def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape, training):
     block = build(name, options).train(training)
     x = features(shape)
+    if name == "bam" and training and len(x) == 1:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            block(x)
+        return
     out = block(x)
     maps = block.attention(x)
     assert out.shape == x.shape
     assert_near(out, block.apply_attention(x, maps))
-    assert {kind: tuple(each.shape) for kind, each in maps.items()} == {kind: MAP_SHAPES[kind](*shape) for kind in maps}
+    assert set(maps) == MAPS[name]
+    for kind, each in maps.items():
+        assert tuple(each.shape) == MAP_SHAPES["sub-sampled " * ("sub_sample" in options) + kind](*shape)
 
 
 @variants
 def test_a_given_map_replaces_the_blocks_own(name, options):
+    """Without any weight a gate lets nothing through; what is added is the same in every place, as biases are."""
     block, x = build(name, options).eval(), features()
-    kept = {kind: torch.zeros_like(each) for kind, each in block.attention(x).items()}
-    given = block.apply_attention(x, kept)
-    if name == "non_local":
-        # Nothing is collected: only biases are left, the same in every place.
-        rest = given - x
-        torch.testing.assert_close(rest, rest.mean((0, 2, 3), keepdim=True).expand_as(rest))
-    else:
-        assert given.abs().max() == 0
+    maps = block.attention(x)
+    given = block.apply_attention(x, {kind: torch.zeros_like(each) for kind, each in maps.items()})
+    if name == "identity":
+        assert given is x
+        return
+    kept = {"bam": 1, "non_local": 1, "global_context": 1}.get(name, 0)
+    if options.get("arrangement") == "parallel" and "non_local" in name:
+        kept = 0.5
+    rest = given / x - 1 if options.get("fusion") == "scale" else given - kept * x
+    torch.testing.assert_close(rest, rest[:1, :, :1, :1].expand_as(rest), atol=1e-5, rtol=1e-4)
+    assert ("global_context" in name or "non_local" in name) == bool(rest.abs().max() > 1e-3)
     assert not torch.allclose(given, block(x), atol=1e-3)
 
 
 @variants
 def test_gradients_are_right(name, options):
-    block = build(name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 4)
+    block = build(name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 6)
     block = block.double().eval()
-    x = features((2, 4, 3, 2), torch.float64).requires_grad_()
+    x = features((2, 6, 3, 2), torch.float64).requires_grad_()
     parameters = tuple(block.parameters())
     assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters))
 

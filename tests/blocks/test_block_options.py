@@ -1,12 +1,13 @@
 """Names and options: what is allowed, and what the message for the rest says."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from attn_tutorial.blocks import BLOCK_OPTIONS, SE, build_block, check_block
+from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, SE, build_block, check_block
 
 
 def test_defaults_are_filled_in():
@@ -30,7 +31,17 @@ def test_defaults_are_filled_in():
         ("spatial", {"kernel": 4}, "kernel=4.*3 or 7"),
         ("spatial", {"norm": 1}, "norm=1.*boolean"),
         ("cbam", {"order": "channel"}, "order='channel'.*'parallel'"),
-        ("non_local", {"pairwise": "concat"}, "pairwise='concat'.*'dot'"),
+        ("non_local", {"pairwise": "concatenate"}, "pairwise='concatenate'.*'dot' or 'concat'"),
+        ("non_local", {"pairwise": "concat", "scale": "none"}, "learns its own scale.*leave scale out.*'none'"),
+        ("eca", {"kernel": 4}, "'eca': kernel=4 is not allowed: it must be odd, or None"),
+        ("eca", {"kernel": -1}, "kernel=-1.*greater than 0"),
+        ("bam", {"combine": "mean"}, "combine='mean'.*'sum', 'product' or 'max'"),
+        ("global_context", {"at_start": "half"}, "needs fusion='scale'.*'add'"),
+        ("simam", {"lam": 0.0}, "lam=0.0.*greater than 0"),
+        ("triplet", {"kernel": 5}, "kernel=5.*3 or 7"),
+        ("se+spatial", {"order": "parallel"}, "'order'.*arrangement"),
+        ("se+nonlocal", {}, "Did you mean 'se\\+non_local'"),
+        ("identity", {"at_start": "identity"}, "'identity': 'at_start' is unknown"),
     ],
 )
 def test_what_is_not_allowed_is_named(name, options, message):
@@ -44,8 +55,9 @@ def test_what_is_not_allowed_is_named(name, options, message):
 def test_an_options_model_refuses_unknown_names_and_changes(model):
     with pytest.raises(ValueError, match="reductoin"):
         model(reductoin=8)
-    with pytest.raises(ValueError, match="frozen"):
-        setattr(model(), next(iter(model.model_fields)), None)
+    for option in model.model_fields:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(model(), option, None)
 
 
 def test_a_class_checks_its_options_too():
@@ -53,11 +65,33 @@ def test_a_class_checks_its_options_too():
         SE(32, at_start="identiy")
 
 
-@pytest.mark.parametrize("name", ["se", "channel", "cbam"])
-def test_fewer_channels_than_the_reduction_is_an_error(name):
-    with pytest.raises(ValueError, match=r"8 channels with reduction 16.*from 1 to 8"):
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [(name, 8) for name in ("se", "channel", "cbam", "bam", "se+spatial", "se+non_local", "cbam+non_local")]
+    + [("global_context", 4)],
+)
+def test_fewer_channels_than_the_reduction_is_an_error(name, largest):
+    with pytest.raises(
+        ValueError, match=rf"8 channels with reduction 16.*{re.escape(repr(name))}.*from 1 to {largest}"
+    ):
         build_block(name, 8)
-    assert build_block(name, 8, reduction=8)(torch.ones(2, 8, 3, 3)).shape == (2, 8, 3, 3)
+    with pytest.raises(ValueError, match=f"8 channels with reduction {largest + 1} "):
+        build_block(name, 8, reduction=largest + 1)
+    assert build_block(name, 8, reduction=largest)(torch.ones(2, 8, 3, 3)).shape == (2, 8, 3, 3)
+
+
+@pytest.mark.parametrize("name", BLOCK_NAMES)
+@pytest.mark.parametrize("method", ["forward", "attention"])
+@pytest.mark.parametrize(
+    "x",
+    [torch.zeros(2, 32, 9), torch.zeros(2, 16, 3, 3), torch.zeros(2, 32, 3, 3, dtype=torch.long)],
+    ids=["3-D", "16 channels", "integers"],
+)
+def test_what_is_no_feature_map_is_named(name, method, x):
+    block = build_block(name, 32)
+    allowed = rf"block {re.escape(repr(name))} takes floating-point features \(batch, 32 channels, height, width\)"
+    with pytest.raises(ValueError, match=allowed + rf", but got {x.dtype} of shape {re.escape(str(tuple(x.shape)))}"):
+        getattr(block, method)(x)
 
 
 def test_printing_a_block_shows_its_options():

@@ -4,6 +4,7 @@ import pytest
 import timm.layers
 import torch
 from timm.layers.cbam import CbamModule
+from timm.layers.coord_attn import CoordAttn
 from torch import nn
 from torchvision.models import resnet50
 
@@ -88,9 +89,70 @@ def test_non_local_with_timms_scale_equals_timm(training):
     assert_same(ours, theirs, training)
 
 
+def test_eca_equals_timm(training):
+    ours, theirs = build_block("eca", CHANNELS), timm.layers.EcaModule(CHANNELS)
+    copy_(ours.conv.weight, theirs.conv.weight)
+    assert_same(ours, theirs, training)
+
+
+@pytest.mark.parametrize("fusion", ["add", "scale"])
+@pytest.mark.parametrize("pool", ["attention", "avg"])
+def test_global_context_equals_timm(training, fusion, pool):
+    at_start = "half" if fusion == "scale" else "identity"
+    ours = build_block("global_context", CHANNELS, reduction=8, fusion=fusion, pool=pool, at_start=at_start)
+    flags = {"fuse_add": fusion == "add", "fuse_scale": fusion == "scale", "use_attn": pool == "attention"}
+    theirs = timm.layers.GlobalContext(CHANNELS, rd_ratio=1 / 8, **flags)
+    randomise_(theirs)
+    perceptron = theirs.mlp_add if fusion == "add" else theirs.mlp_scale
+    perceptron.norm.eps = 1e-5  # that of the authors' code
+    for linear, conv in ((ours.transform[0], perceptron.fc1), (ours.transform[3], perceptron.fc2)):
+        copy_(linear.weight, conv.weight)
+        copy_(linear.bias, conv.bias)
+    copy_norm_(ours.transform[1], perceptron.norm)
+    if pool == "attention":
+        copy_(ours.score.weight, theirs.conv_attn.weight)
+        copy_(ours.score.bias, theirs.conv_attn.bias)
+    assert_same(ours, theirs, training)
+
+
+def test_coordinate_attention_equals_timm(training):
+    ours = build_block("coordinate", CHANNELS, reduction=4)
+    theirs = CoordAttn(CHANNELS, rd_channels=16, bias=True)
+    randomise_(theirs)
+    for conv, other in ((ours.reduce[0], theirs.conv1), (ours.row, theirs.conv_h), (ours.column, theirs.conv_w)):
+        copy_(conv.weight, other.weight)
+        copy_(conv.bias, other.bias)
+    copy_norm_(ours.reduce[1], theirs.bn1)
+    assert_same(ours, theirs, training)
+
+
+def bam_parameters(c, r, k):
+    h = c // r
+    return (2 * c * h + 3 * h + c) + (c * h + 3 * h + 2 * (9 * h * h + 3 * h) + h + 1)
+
+
+def coordinate_parameters(c, r, k):
+    m = max(8, c // 32)
+    return 3 * c * m + 3 * m + 2 * c
+
+
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
+        ("eca", {"kernel": 9}, lambda c, r, k: 9),
+        ("bam", {}, bam_parameters),
+        ("non_local", {"pairwise": "concat"}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c + 2 * (c // 2)),
+        ("non_local", {"sub_sample": True}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c),
+        ("global_context", {}, lambda c, r, k: 2 * c * c // r + c // r + c + 2 * c // r + c + 1),
+        ("global_context", {"pool": "avg"}, lambda c, r, k: 2 * c * c // r + c // r + c + 2 * c // r),
+        ("simam", {}, lambda c, r, k: 0),
+        ("coordinate", {}, coordinate_parameters),
+        ("triplet", {}, lambda c, r, k: 3 * (2 * k * k + 2)),
+        ("se+spatial", {}, lambda c, r, k: 2 * c * c // r + c + c // r + 2 * k * k + 2),
+        ("se+non_local", {}, lambda c, r, k: 2 * c * c // r + c + c // r + 2 * c * c + 5 * c // 2 + 2 * c),
+        ("cbam+non_local", {}, lambda c, r, k: 2 * c * c // r + 2 * k * k + 2 + 2 * c * c + 5 * c // 2 + 2 * c),
+        ("random_gate", {}, lambda c, r, k: 0),
+        ("identity", {}, lambda c, r, k: 0),
         ("se", {}, lambda c, r, k: 2 * c * c // r + c + c // r),
         ("se", {"bias": False}, lambda c, r, k: 2 * c * c // r),
         ("channel", {}, lambda c, r, k: 2 * c * c // r),

@@ -12,6 +12,11 @@ IDENTITIES = [(name, {"at_start": "identity"}) for name in GATES] + [
     ("cbam", {"at_start": "identity", "order": "parallel"}),
     ("non_local", {}),
     ("non_local", {"pairwise": "dot"}),
+    ("non_local", {"pairwise": "concat", "sub_sample": True}),
+    ("global_context", {"fusion": "scale"}),
+    ("global_context", {"pool": "avg"}),
+    ("se+spatial", {"at_start": "identity", "arrangement": "parallel"}),
+    ("cbam+non_local", {"at_start": "identity", "arrangement": "parallel"}),
 ]
 
 
@@ -21,7 +26,9 @@ def features():
 
 
 def test_all_gates_have_the_choice():
-    assert set(GATES) == {"se", "channel", "spatial", "cbam", "static_gate"}
+    combinations = {"se+spatial", "se+non_local", "cbam+non_local"}
+    gates = {"se", "eca", "channel", "spatial", "cbam", "coordinate", "triplet", "global_context", "static_gate"}
+    assert set(GATES) == gates | combinations
 
 
 @pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
@@ -43,11 +50,27 @@ def test_an_identity_can_leave_its_start(name, options):
     assert (block(x) - x).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize(("name", "expected"), [("se", 0.5), ("channel", 0.5), ("static_gate", 0.5), ("cbam", 0.29)])
-def test_a_plain_gate_damps_the_signal(name, expected):
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("se", {}, 0.5),
+        ("eca", {}, 0.5),
+        ("channel", {}, 0.5),
+        ("static_gate", {}, 0.5),
+        ("global_context", {"fusion": "scale", "at_start": "half"}, 0.5),
+        ("cbam", {}, 0.29),
+        ("coordinate", {}, 0.26),
+        ("triplet", {}, 0.51),
+        ("simam", {}, 0.76),
+        ("bam", {}, 1.51),
+        ("random_gate", {}, 0.58),
+    ],
+    ids=str,
+)
+def test_a_plain_gate_damps_the_signal(name, options, expected):
     """Standard deviation of the output over that of the input, the mean of 20 starts."""
     x = features()
-    ratios = [(build_block(name, 64)(x).std() / x.std()).item() for _ in range(20)]
+    ratios = [(build_block(name, 64, **options)(x).std() / x.std()).item() for _ in range(20)]
     assert abs(sum(ratios) / len(ratios) - expected) < 0.03
 
 
@@ -63,6 +86,18 @@ def test_non_local_without_zero_init_is_no_identity():
         ("se", {}, ["mlp.0.weight", "mlp.0.bias", "mlp.2.weight", "mlp.2.bias"]),
         ("spatial", {"at_start": "identity"}, ["norm.weight", "norm.bias"]),
         ("non_local", {}, ["norm.weight", "norm.bias"]),
+        ("eca", {"at_start": "identity"}, ["conv.weight"]),
+        ("global_context", {}, ["transform.3.weight", "transform.3.bias"]),
+        (
+            "coordinate",
+            {"at_start": "identity"},
+            ["row.weight", "row.bias", "column.weight", "column.bias"],
+        ),
+        (
+            "triplet",
+            {"at_start": "identity"},
+            [f"over_{axis}.1.{part}" for axis in ("channels", "rows", "columns") for part in ("weight", "bias")],
+        ),
         ("static_gate", {"at_start": "identity"}, ["logits"]),
     ],
     ids=str,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attn_tutorial.blocks import build_block
+from attn_tutorial.blocks import BLOCK_NAMES, build_block
 
 PLACELESS = [
     ("se", {}),
@@ -12,9 +12,28 @@ PLACELESS = [
     ("non_local", {}),
     ("non_local", {"pairwise": "gaussian"}),
     ("non_local", {"pairwise": "dot"}),
+    ("non_local", {"pairwise": "concat"}),
+    ("eca", {}),
+    ("global_context", {"reduction": 4}),
+    ("global_context", {"reduction": 4, "pool": "avg", "fusion": "scale"}),
+    ("simam", {}),
+    ("se+non_local", {}),
     ("static_gate", {}),
+    ("random_gate", {}),
+    ("identity", {}),
 ]
-PLACED = [("spatial", {}), ("cbam", {}), ("cbam", {"order": "parallel", "kernel": 3})]
+PLACED = [
+    ("spatial", {}),
+    ("cbam", {}),
+    ("cbam", {"order": "parallel", "kernel": 3}),
+    ("bam", {"dilation": 1}),
+    ("coordinate", {}),
+    ("triplet", {"kernel": 3}),
+    ("non_local", {"sub_sample": True}),
+    ("non_local", {"sub_sample": True, "pairwise": "concat"}),
+    ("se+spatial", {}),
+    ("cbam+non_local", {"arrangement": "parallel"}),
+]
 
 
 def away_from_the_start(name, options):
@@ -42,23 +61,36 @@ def test_permuting_places_commutes(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), PLACED, ids=str)
-def test_permuting_places_matters_where_a_convolution_looks_at_neighbours(name, options):
+def test_permuting_places_matters_where_neighbours_rows_or_columns_count(name, options):
     assert gap_between_permuting_before_and_after(name, options) > 1e-2
 
 
-def test_channels_are_interchangeable_for_the_spatial_half_only():
+def test_moving_whole_rows_and_columns_commutes_with_coordinate_attention_only():
+    """Why its permutations fail: the gates belong to rows and columns, wherever these are."""
+    x = torch.randn(2, 32, 5, 4, dtype=torch.float64)
+    rows, columns = torch.randperm(5), torch.randperm(4)
+    gaps = {
+        name: (block(x[:, :, rows][..., columns]) - block(x)[:, :, rows][..., columns]).abs().max().item()
+        for name in ("coordinate", "spatial", "triplet")
+        for block in [away_from_the_start(name, {})]
+    }
+    assert gaps.pop("coordinate") < 1e-12
+    assert min(gaps.values()) > 1e-2
+
+
+def test_which_blocks_take_channels_as_interchangeable():
     x = torch.randn(2, 32, 5, 4, dtype=torch.float64)
     order = torch.randperm(32)
     gaps = {
         name: (block(x[:, order]) - block(x)[:, order]).abs().max().item()
-        for name in ("spatial", "se", "channel", "static_gate")
+        for name in BLOCK_NAMES
         for block in [away_from_the_start(name, {})]
     }
-    assert gaps.pop("spatial") < 1e-12
-    assert min(gaps.values()) > 1e-2
+    assert {name for name, gap in gaps.items() if gap < 1e-12} == {"spatial", "simam", "identity"}
+    assert min(gap for gap in gaps.values() if gap > 1e-12) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["se", "channel", "spatial", "cbam", "non_local", "static_gate"])
+@pytest.mark.parametrize("name", BLOCK_NAMES)
 def test_images_of_a_batch_do_not_mix(name):
     block = away_from_the_start(name, {}).eval()
     x = torch.randn(3, 32, 5, 4, dtype=torch.float64)

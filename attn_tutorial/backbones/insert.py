@@ -1,0 +1,121 @@
+"""Attention blocks in any network: `insert_blocks`."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attn_tutorial.blocks.registry import build_block
+from attn_tutorial.errors import InputError
+
+CHILD = "attention_block"
+"""Under this name each place holds its block."""
+
+
+def insert_blocks(
+    model: nn.Module, pattern: str, block: str, example: Tensor | None = None, **options: Any
+) -> list[str]:
+    """Put an attention block behind the modules whose names match, in place: their output is then the block's.
+
+    No module is replaced or renamed, so that all keys of the model's `state_dict` stay, and weights saved without
+    blocks load with `strict=False`. The block of place "layer1.0.bn3" is "layer1.0.bn3.attention_block". It is built
+    for the place's channels, device and precision, which a copy of the model without data shows: the copy is called
+    with `example`, and with a larger one, since only then do channels and height look different.
+
+    Raises `InputError` if no name matches, or if a place cannot have a block: the pass does not call it exactly once,
+    its output is no floating-point (B, C, H, W), it has a block already, or it is a container that runs its children
+    in a way of its own. Raises `ValueError` as `build_block` does. The model is then as it was.
+
+    Args:
+        model: any module
+        pattern: a name as in `model.named_modules()`; "*", "?" and "[...]" stand for parts of a name between dots
+        block: the block's name in `BLOCKS`
+        example: what the model can be called with, by default zeros (1, 3, 224, 224); only its shape and type matter
+        options: the block's options
+
+    Returns:
+        the names of the places, in the model's order
+
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    places = [name for name in names if _matches(name, pattern)]
+    if not places:
+        raise InputError(
+            f"pattern {pattern!r} matches no module of this {type(model).__name__}. Near it: {_near(pattern, names)}. "
+            f"Names are those of model.named_modules(); '*' stands for any part of a name between two dots."
+        )
+    outputs = _outputs(model, example)
+    for place in places:
+        reason = _refusal(model.get_submodule(place), outputs.get(place, []))
+        if reason:
+            others = [name for name in outputs if name and not _refusal(model.get_submodule(name), outputs[name])]
+            raise InputError(
+                f"no block can stand behind {place!r}, which {pattern!r} matches: {reason}. "
+                f"Places near it that can have one: {_near(place, others)}."
+            )
+    maps = {place: outputs[place][0] for place in places}
+    blocks = {place: build_block(block, maps[place].shape[1], **options) for place in places}
+    first = next(model.parameters(), torch.empty(0))
+    for place, each in blocks.items():
+        module = model.get_submodule(place)
+        device = next(module.parameters(), first).device
+        module.add_module(CHILD, each.to(device, maps[place].dtype).train(module.training))
+        if not _runs_its_children(module):
+            module.register_forward_hook(_through_block)
+    return places
+
+
+def _matches(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("."), pattern.split(".")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    return ", ".join(get_close_matches(name, names, n=5, cutoff=0.0)) or "none"
+
+
+def _outputs(model: nn.Module, example: Tensor | None) -> dict[str, list[Any]]:
+    """What each module gives in a pass of the model and in one with a larger input, without data."""
+    ghost = copy.deepcopy(model).to("meta").eval()
+    outputs: dict[str, list[Any]] = defaultdict(list)
+    for name, module in ghost.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=name: outputs[name].append(output))
+    if example is None:
+        example = torch.zeros(1, 3, 224, 224, dtype=next(model.parameters(), torch.empty(0)).dtype)
+    example = example.to("meta")
+    with torch.no_grad():
+        ghost(example)
+        ghost(F.pad(example, (0, 64, 0, 32)))
+    return outputs
+
+
+def _refusal(module: nn.Module, outputs: list[Any]) -> str:
+    """Why no block can stand behind a module with these outputs; empty if one can."""
+    if hasattr(module, CHILD):
+        return "it has a block already"
+    if len(outputs) != 2:
+        return f"it is called {len(outputs) // 2} times in a pass of the model instead of once"
+    if not all(isinstance(each, Tensor) and each.ndim == 4 and each.is_floating_point() for each in outputs):
+        given = [tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for each in outputs]
+        return f"it gives {given[0]} instead of floating-point features (batch, channels, height, width)"
+    small, large = (tuple(each.shape) for each in outputs)
+    if small[1] != large[1]:
+        return f"it gives {small}, and {large} for a larger image, so that its second axis is not that of the channels"
+    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) and not _runs_its_children(module):
+        return "it is a container with a forward of its own, which would take the block for one of its layers"
+    return ""
+
+
+def _runs_its_children(module: nn.Module) -> bool:
+    # A plain Sequential calls what was added to it last, so that a hook would call the block twice.
+    return type(module).forward is nn.Sequential.forward
+
+
+def _through_block(module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    return module.get_submodule(CHILD)(output)

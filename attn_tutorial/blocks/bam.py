@@ -1,0 +1,70 @@
+"""Bottleneck Attention Module: one gate for each channel at each place, from two small networks."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
+from attn_tutorial.blocks.options import Combine
+
+JOIN: dict[Combine, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": torch.add,
+    "product": torch.mul,
+    "max": torch.maximum,
+}
+
+
+class BAM(AttentionBlock):
+    """Bottleneck Attention Module: M = σ(channel(x) + spatial(x)), out = x + M · x.
+
+    The channel branch is a perceptron on the mean of each channel, the spatial branch two dilated 3×3 convolutions
+    between two 1×1; both hidden layers have h = ⌊C / r⌋ units. Norms stand where the authors' code has them, on the
+    hidden layers; the paper's equations have one behind each branch.
+
+    Parameters: 2Ch + 3h + C for the channels, Ch + 3h + 2(9h² + 3h) + h + 1 for the places. Raises `ValueError` if
+    C < r. Training needs more than one image in the batch, as batch normalisation of the channel branch does.
+
+    Source: Park, Woo, Lee, Kweon, BAM, 2018, section 3, equations 1–4; combine is ablated in section 4.1
+    (arXiv 1807.06514).
+
+    Args:
+        channels: C
+        reduction: r
+        dilation: of the 3×3 convolutions, in places
+        combine: how the branches become one before σ, by their sum, product or maximum
+
+    """
+
+    name = "bam"
+
+    def __init__(self, channels: int, reduction: int = 16, dilation: int = 4, combine: Combine = "sum") -> None:
+        super().__init__(channels, reduction=reduction, dilation=dilation, combine=combine)
+        hidden = channels // reduction
+        self.combine: Combine = combine
+        self.channel = nn.Sequential(
+            nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        self.spatial = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            *_norm_relu(hidden),
+            nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
+            *_norm_relu(hidden),
+            nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
+            *_norm_relu(hidden),
+            nn.Conv2d(hidden, 1, 1),
+        )
+
+    def attention(self, x: Features) -> Maps:
+        """`full`: one weight a channel and place, (B, C, H, W), in (0, 1)."""
+        self.check_input(x)
+        channel = self.channel(x.mean((2, 3)))[:, :, None, None]  # B, C, 1, 1
+        return {"full": torch.sigmoid(JOIN[self.combine](channel, self.spatial(x)))}
+
+    def apply_attention(self, x: Features, maps: Maps) -> Features:
+        """`x` plus its product with the given weights."""
+        return x + x * maps["full"]
+
+
+def _norm_relu(hidden: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(hidden), nn.ReLU()
