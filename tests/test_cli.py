@@ -2,14 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from attn_tutorial.cli import main
+from attn_tutorial.datasets import Clutter, load_images
 from attn_tutorial.study import Ledger
 
 COMMAND = [sys.executable, "-c", "from attn_tutorial.cli import main; main()"]
@@ -31,7 +37,11 @@ def test_help_lists_the_commands(call):
     for words, expected in (
         ((), ["blocks", "data", "study", "train"]),
         (("study",), ["list", "run", "status", "table"]),
-        (("data",), ["fetch", "info", "preview"]),
+        (("data",), ["audit", "export", "fetch", "info", "preview"]),
+        (
+            ("data", "export"),
+            ["--types", "--severity", "--format", "--split", "--images", "--canvas", "--seed", "--feather", "--force"],
+        ),
         (
             ("study", "run"),
             ["--preset", "--seeds", "--data", "--results", "--runner", "--workers", "--device", "--checkpoint-every"],
@@ -69,6 +79,8 @@ def test_lists(call):
         (("study", "table", "headline", "--preset", "smoke", "--data", "TINY"), "run it first"),
         (("data", "preview", "--data", "TINY", "--types", "fragment"), "did you mean 'fragments'"),
         (("data", "info", "--data", "FILE"), "file"),
+        (("data", "audit", "--preset", "quik"), "did you mean 'quick'"),
+        (("data", "audit", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"), "nothing can be written"),
         (("train", "cbma", "--preset", "smoke", "--data", "TINY"), "cbam"),
         (("train", "se", "--option", "reductoin=8", "--preset", "smoke", "--data", "TINY"), "reduction"),
         (("train", "se", "--option", "reduction='8'", "--preset", "smoke", "--data", "TINY"), "'8'"),
@@ -92,6 +104,105 @@ def test_preview_draws_a_sheet(call, tmp_path, tiny_cifar):
     result = call("data", "preview", "--data", tiny_cifar, "--images", 2, "--out", "sheet.png")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
+    """The data commands in this process, on tiny images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ATTN_TUTORIAL_CIFAR10", raising=False)
+    root = tmp_path_factory.getbasetemp() / "tiny_data"  # decoded once for all tests
+
+    def _invoke(command, *words):
+        return CliRunner().invoke(main, ["data", command, "--root", root, "--data", tiny_cifar, *map(str, words)])
+
+    return _invoke
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("export", "--severity", 6), "severity 6 was given; allowed is a whole number from 0 to 5"),
+        (("export", "--severity", -1), "severity -1 was given; allowed is a whole number from 0 to 5"),
+        (("export", "--severity", 2.5), "'2.5' is not a valid integer"),
+        (("export", "--types", "fragment+noise"), "did you mean 'fragments'"),
+        (("export", "--canvas", 24), "at least as large as its tile"),
+        (("export", "--feather", 3), "allowed are 0, 1, 2"),
+        (("export", "--format", "nzp"), "Allowed are: npz, png. Did you mean npz"),
+        (("export", "--split", "tests"), "Did you mean test"),
+        (("export", "--images", 130), "130 images of cifar10 test were asked for. Allowed are multiples of 10"),
+        (("export", "--out", "file/out"), "cannot be written to"),
+        (("export", "--out", "file"), "is there already"),
+        (("export", "--out", "file", "--force"), "it is not replaced"),
+        (("preview", "--out", "nowhere/sheet.png"), "--out nowhere/sheet.png was given and cannot be written"),
+        (("preview", "--out", "sheet.word"), "--out sheet.word was given and cannot be written"),
+        (("preview", "--feather", 3), "allowed are 0, 1, 2"),
+        (("preview", "--images", 0), "0 is not in the range"),
+    ],
+)
+def test_bad_input_of_the_data_commands(invoke, tmp_path, words, message):
+    (tmp_path / "file").write_text("")
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert result.output.count("Error: ") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_preview_shows_all_types_or_composes_the_named_ones(invoke, tmp_path):
+    rows = {}
+    for name, words in {
+        "all": (),
+        "all_2": ("--images", 2),
+        "named": ("--types", "strokes+veil"),
+        "named_2": ("--types", "strokes+veil", "--images", 2),
+        "feather": ("--types", "strokes+veil", "--images", 2, "--feather", 2),
+    }.items():
+        result = invoke("preview", *words, "--out", f"{name}.png")
+        assert result.exit_code == 0, result.output
+        rows[name] = len(plt.gcf().axes) / 6
+        plt.close()
+    assert rows == {"all": 5, "all_2": 10, "named": 6, "named_2": 2, "feather": 2}
+    assert (tmp_path / "named_2.png").read_bytes() != (tmp_path / "feather.png").read_bytes()
+
+
+@pytest.mark.parametrize(("form", "file"), [("npz", "canvases.npz"), ("png", "labels.csv")])
+def test_export_writes_what_is_asked_for(invoke, tmp_path, tiny_cifar, form, file):
+    words = ("--types", "strokes+veil", "--severity", 4, "--split", "val", "--images", 20, "--canvas", 40, "--seed", 9)
+    result = invoke("export", *words, "--feather", 1, "--format", form)
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "cifar10-val-strokes+veil-severity4"
+    assert f"{folder.name}: 20 canvases of" in result.output
+    clutter = Clutter(("strokes", "veil"), severity=4, canvas=40, seed=9, feather=1)
+    assert repr(clutter) in (folder / "CARD.md").read_text()
+    assert (folder / file).exists()
+    if form == "npz":
+        val = load_images("cifar10", "val", tmp_path / "data", tiny_cifar).take(20)
+        with np.load(folder / file) as arrays:
+            np.testing.assert_array_equal(arrays["canvas"], clutter.render(val, range(20)).canvas.numpy())
+    assert invoke("export", *words).exit_code == 2
+    assert invoke("export", *words, "--force").exit_code == 0
+
+
+def test_audit_trains_judges_and_reports(call, tmp_path, tiny_cifar):
+    words = ("data", "audit", "--preset", "smoke", "--data", tiny_cifar)
+    first = call(*words)
+    assert "5 runs to train" in first.stdout, first.stderr
+    verdicts = re.findall(r"^gate (\d), .*: (passed|FAILED)$", first.stdout, re.MULTILINE)
+    assert [number for number, _ in verdicts] == ["1", "2", "3", "4", "5"]
+    failed = [number for number, verdict in verdicts if verdict == "FAILED"]
+    assert set(failed) <= {"1", "3"}, "what a few seconds of training decide"
+    assert first.returncode == (1 if failed else 0)
+    assert ("The benchmark does not pass" in first.stderr) == bool(failed)
+    assert "what it measures is no result" in first.stdout
+    (report,) = (tmp_path / "data" / "runs").glob("audit-smoke-*.yaml")
+    assert str(report.relative_to(tmp_path)) in first.stdout
+    report.unlink()
+
+    again = call(*words)
+    assert "runs to train" not in again.stdout
+    assert again.stdout.splitlines()[-18:] == first.stdout.splitlines()[-18:]
+    assert report.exists()
 
 
 def test_info_names_the_images(call, tiny_cifar):

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors  # type: ignore[import-untyped]
-from torchvision.transforms import v2  # type: ignore[import-untyped]
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from attn_tutorial.datasets.clutter import Clutter
 from attn_tutorial.datasets.images import ImageSet

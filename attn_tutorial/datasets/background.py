@@ -50,7 +50,7 @@ def shuffled(image: Tensor, words: Tensor, side: int, pool: Tensor) -> Tensor:
     extent = pool.shape[1]
     block = extent // BLOCKS
     cells = -(-side // block)
-    order = permutations(words.view(len(words), -1, BLOCKS * BLOCKS)).flatten(1)
+    order = permutations(words.unflatten(1, (-1, BLOCKS * BLOCKS))).flatten(1)
     at = table(range(side), image.device)
     cell = (at[:, None] // block) * cells + at // block
     shown = order[:, cell]  # (B, side, side): the block that each pixel shows

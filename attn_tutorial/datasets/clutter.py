@@ -118,7 +118,7 @@ class Clutter:
         Args:
             image_set: the images: uint8, square, their side a multiple of 4 from 16 up. The table of severities is
                 for 32 px; lengths scale with the side.
-            indices: int64 (B,) or a list, positions in `image_set`.
+            indices: int64 (B,) or a list, positions in `image_set`; negative ones count from its end.
             epoch: 0 for test; the training epoch otherwise, so that every epoch brings new clutter.
             fragments: the images that fragments, mosaics and veils are cut from; by default the split's own source
                 (`test` has its `bank`, every other split itself; an image never supplies any to its own canvas).
@@ -127,10 +127,11 @@ class Clutter:
 
         """
         pool = fragments or image_set.fragments or image_set
-        _check_images(image_set, pool, self.canvas)
+        _check_images(image_set, pool, self.canvas, self.fragment_classes == "other")
         extent = image_set.images.shape[1]
         device = image_set.images.device
-        indices = torch.as_tensor(indices, device=device)
+        indices = torch.as_tensor(indices, device=device, dtype=None if len(indices) else torch.int64)
+        indices = torch.where(indices < 0, indices + len(image_set), indices)
         own = indices if pool is image_set else None
         pool_words = packed(pool.images)
 
@@ -145,14 +146,14 @@ class Clutter:
         if self.background == "blank":
             canvas = torch.where((severity == 0)[:, None, None], _GREY, canvas)
         if "mosaic" in self.types:
-            image = pool.pick(*words[Stream.MOSAIC_SOURCE][..., :2].unbind(-1), own)[:, 0]
+            image = pool.pick(words[Stream.MOSAIC_SOURCE][..., 0], words[Stream.MOSAIC_SOURCE][..., 1], own)[:, 0]
             behind = shuffled(image, words[Stream.MOSAIC_ORDER].flatten(1), self.canvas, pool_words)
             contrast = table(levels.MOSAIC_CONTRAST, device, torch.int32)[severity]
             canvas = mixed(canvas, behind, contrast[:, None, None])
 
         shown = packed(image_set.images)[indices]
         if "veil" in self.types:
-            image = pool.pick(*words[Stream.VEIL_SOURCE][..., :2].unbind(-1), own)[:, 0]
+            image = pool.pick(words[Stream.VEIL_SOURCE][..., 0], words[Stream.VEIL_SOURCE][..., 1], own)[:, 0]
             veil = shuffled(image, words[Stream.VEIL_ORDER].flatten(1), extent, pool_words)
             shown = mixed(shown, veil, table(levels.VEIL_ALPHA, device, torch.int32)[severity][:, None, None])
         tile = _Tile(corner, extent, self.canvas)
@@ -243,7 +244,7 @@ class _Tile:
         return mixed(canvas, pasted, self.weight(feather)) if feather else pasted
 
 
-def _check_images(image_set: ImageSet, pool: ImageSet, canvas: int) -> None:
+def _check_images(image_set: ImageSet, pool: ImageSet, canvas: int, but_class: bool) -> None:
     for images in (image_set.images, pool.images):
         side = images.shape[1] if images.ndim == 4 else 0
         wanted = (len(images), side, side, 3)
@@ -253,6 +254,8 @@ def _check_images(image_set: ImageSet, pool: ImageSet, canvas: int) -> None:
                 f"square uint8 images (N, H, H, 3) whose side H is a multiple of 4 from {SMALLEST_TILE} up: "
                 "convert or resize them"
             )
+    if but_class and len(pool.classes) < 2:
+        raise InputError("fragment_classes 'other' was given with images of one class; give images of at least two")
     side, lent = image_set.images.shape[1], pool.images.shape[1]
     if lent != side:
         raise InputError(

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset
-from torchvision import tv_tensors  # type: ignore[import-untyped]
+from torchvision import tv_tensors
 
 from attn_tutorial.datasets.clutter import CanvasBatch, Clutter
 from attn_tutorial.datasets.images import ImageSet

@@ -66,7 +66,7 @@ class ImageSet:
     def take(self, count: int) -> "ImageSet":
         """The first ``count`` / classes images of each class, in order.
 
-        Raises ValueError where ``count`` is not a positive multiple of the number of classes, or a class has
+        Raises InputError where ``count`` is not a positive multiple of the number of classes, or a class has
         too few.
         """
         each, rest = divmod(count, len(self.classes))
@@ -160,7 +160,7 @@ def load_images(name: str, split: str, root: str | Path = "data", source: str | 
         source: folder or archive of CIFAR-10; by default $ATTN_TUTORIAL_CIFAR10, else what ``root``/raw has.
 
     Raises:
-        ValueError: unknown name or split, with near matches.
+        InputError: unknown name or split, with near matches.
         ImageSourceError: see ``prepare``.
 
     """

@@ -1,9 +1,11 @@
 """Names and constants of the images and the clutter benchmark, free of torch so that commands start fast."""
 
+from typing import Final
+
 DATASETS = ("cifar10", "shapes")
 SPLITS = ("train", "val", "test", "bank")
 CLUTTER_TYPES = ("fragments", "noise", "mosaic", "strokes", "veil")
-SEEN_TYPES = ("fragments", "noise")
+SEEN_TYPES: Final = ("fragments", "noise")
 """The types that training shows by default; the others are kept for tests on clutter never seen."""
 SEVERITIES = (0, 1, 2, 3, 4, 5)
 TILE = 32

@@ -9,8 +9,10 @@ from attn_tutorial.datasets.tables import table
 
 def padded(images: Tensor) -> Tensor:
     """Return uint8 images (N, H, W, 3) as a view of storage with four bytes a pixel; a copy, unless they are one."""
-    _, height, width, _ = images.shape
-    if images.stride() == (height * width * 4, width * 4, 4, 1):
+    count, height, width, _ = images.shape
+    # The last pixel's fourth byte must be there, too: a view of pictures with four channels may end before it.
+    end = images.storage_offset() + count * height * width * 4
+    if images.stride() == (height * width * 4, width * 4, 4, 1) and end <= images.untyped_storage().nbytes():
         return images
     return functional.pad(images, (0, 1))[..., :3]
 

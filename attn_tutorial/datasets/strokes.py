@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from attn_tutorial.datasets import severity as levels
 from attn_tutorial.datasets.draws import below
 from attn_tutorial.datasets.names import TILE
-from attn_tutorial.datasets import severity as levels
 from attn_tutorial.datasets.tables import table
 
 _SHORTEST, _LONGEST = 8, 16

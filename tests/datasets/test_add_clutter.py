@@ -140,7 +140,7 @@ def test_bad_settings_are_said_at_once(train, make_images):
         AddClutter(train, Clutter(fragment_classes="other"))
     with pytest.raises(ValueError, match="at least as large as its tile"):
         AddClutter(train, Clutter(canvas=24))
-    with pytest.raises(ValueError, match="at least 2 of each class"):
+    with pytest.raises(ValueError, match="fewer than 2 images"):
         AddClutter(make_images(10), Clutter())
 
 
