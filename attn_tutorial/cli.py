@@ -82,7 +82,7 @@ def info(root: Path, images: str) -> None:
     click.echo(f"classes: {', '.join(prepared.classes)}")
     for split, counts in prepared.near_duplicates.items():
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        click.echo(f"{split} images that duplicate test images, never used as fragments: {kinds}")
+        click.echo(f"{split} images that look like test images, and are never fragments: {kinds}")
 
 
 _seed = click.option("--seed", default=0, show_default=True, help="Of the clutter.")

@@ -35,7 +35,7 @@ HOW_TO_GET_CIFAR10 = (
 HELD_OUT = {"train": 10, "test": 20}
 """Percent of each class, the last ones of each file, that make a split of their own: "val" and "bank"."""
 CACHE_VERSION = 5
-"""Raised whenever the layout of the cache changes; caches of other versions are not read."""
+"""Raised whenever the layout of the cache or the rule of `near_duplicates` changes; other caches are not read."""
 
 _log = logging.getLogger(__name__)
 

@@ -100,12 +100,12 @@ def describe_twins(report: AuditReport) -> str:
 def severity_frame(table: list[Severity]) -> pd.DataFrame:
     """Lay out the severity table, a column for each severity."""
     rows = {
-        "fragments: number × px": lambda level: f"{level.fragments} × {level.fragment_px}",
+        "fragments: number × px": lambda level: f"{level.fragments} × {level.fragment_px}" if level.fragments else "–",
         "fragments: of the tile hidden, at most": lambda level: f"{level.overlap_percent} %",
         "noise: SD, share of the pixel range": lambda level: f"{level.noise_sd:.2f}",
-        "mosaic: share of the background": lambda level: f"{level.mosaic:.0%}",
-        "strokes: number × px": lambda level: f"{level.strokes} × {level.stroke_px}",
-        "veil: share of the tile": lambda level: f"{level.veil:.0%}",
+        "mosaic: share of the background": lambda level: f"{100 * level.mosaic:.0f} %",
+        "strokes: number × px": lambda level: f"{level.strokes} × {level.stroke_px}" if level.strokes else "–",
+        "veil: share of the tile": lambda level: f"{100 * level.veil:.0f} %",
     }
     cells = {name: {str(level.severity): cell(level) for level in table} for name, cell in rows.items()}
     return pd.DataFrame.from_dict(cells, orient="index").rename_axis("severity")
@@ -124,12 +124,9 @@ def leak_figure(report: AuditReport) -> Figure:
             color=colours[variant], label=label,
         )  # fmt: skip
     axes.axhline(100 * report.no_leak.chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
-    axes.annotate(
-        "chance", (0, 100 * report.no_leak.chance), xycoords=("axes fraction", "data"), textcoords="offset points",
-        xytext=(4, 4), fontsize=9,
-    )  # fmt: skip
+    axes.annotate("chance", (0.5, 100 * report.no_leak.chance), textcoords="offset points", xytext=(0, 3), fontsize=9)
     axes.set(xlabel="severity", ylabel="accuracy in %", ylim=(0, None), xticks=sorted(frame["severity"].unique()))
-    axes.legend(fontsize=9, loc="lower right")
+    _legend(figure, axes)
     return figure
 
 
@@ -147,7 +144,7 @@ def decline_figure(report: AuditReport) -> Figure:
     grid[0, 0].set(ylim=(0, None), xticks=sorted(frame["severity"].unique()))
     figure.supxlabel("severity", fontsize=11)
     figure.supylabel("accuracy in %", fontsize=11)
-    _legend(grid[0, 0])
+    _legend(figure, grid[0, 0])
     return figure
 
 
@@ -164,7 +161,7 @@ def background_figure(report: AuditReport) -> Figure:
         axes.set_title(f"tested on {types}", fontsize=10)
         axes.set(xlabel="severity", xticks=sorted(frame["severity"].unique()))
     panels[0, 0].set(ylabel="accuracy in %", ylim=(0, None))
-    _legend(panels[0, 0])
+    _legend(figure, panels[0, 0])
     return figure
 
 
@@ -213,8 +210,9 @@ def _curve(axes: Axes, rows: pd.DataFrame, colour: str, label: str) -> None:
         )  # fmt: skip
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=8, loc="lower left")
+def _legend(figure: Figure, axes: Axes) -> None:
+    # Above the panels: the curves of other images may go anywhere in them.
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=9, loc="outside upper center", ncols=2)
 
 
 def _ends(frame: pd.DataFrame, column: str, names: dict[str, str]) -> str:

@@ -22,7 +22,7 @@ def type_sheet(images: ImageSet, position: int = 0, seed: int = 0) -> Figure:
     """
     rows = (SEEN_TYPES, *((name,) for name in CLUTTER_TYPES))
     figure, grid = plt.subplots(len(rows), len(SEVERITIES), figsize=(6.4, 1.3 * len(rows)))
-    figure.get_layout_engine().set(w_pad=0.02, wspace=0)  # type: ignore[union-attr, call-arg]
+    figure.set_layout_engine("constrained", w_pad=0.02, wspace=0)
     for types, row in zip(rows, grid, strict=True):
         # Above the row and not beside it, so that the canvases stay as large as a narrow page lets them be.
         row[0].set_title(" + ".join(types), loc="left", fontsize=13)

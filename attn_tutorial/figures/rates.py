@@ -11,7 +11,7 @@ _MARKERS = "os^D"
 
 
 def rate_curves(frame: pd.DataFrame, chance: float, ylabel: str) -> Figure:
-    """Draw a line a kind over severity, with a bar for each interval, and chance as a dotted line.
+    """Draw a line a kind over severity, with a bar for each interval, and chance as a dotted one.
 
     Args:
         frame: columns `kind`, `severity`, and in percent `rate`, `low` and `high`.
@@ -27,10 +27,7 @@ def rate_curves(frame: pd.DataFrame, chance: float, ylabel: str) -> Figure:
             line["severity"], line["rate"], yerr=(below.clip(0), above.clip(0)), label=kind, color=colours[str(kind)],
             marker=marker, capsize=3,
         )  # fmt: skip
-    axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
-    axes.annotate(
-        "chance", (SEVERITIES[-1], chance), xytext=(0, 4), textcoords="offset points", ha="right", fontsize=11
-    )
+    axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1.4, label="chance")
     axes.set(xlabel="severity", ylabel=ylabel, xticks=SEVERITIES, ylim=(0, 102))
     figure.legend(loc="outside upper left", ncols=2)
     return figure

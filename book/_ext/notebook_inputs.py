@@ -13,6 +13,8 @@ PATTERNS = (
     "attn_tutorial/**/*.yaml",
     "data/results/**/*",
     "data/runs/**/*.json",
+    "data/runs/audit-*.yaml",
+    "data/tuning/*.csv",
     "requirements.txt",
 )
 
