@@ -68,7 +68,7 @@ class Clutter:
     A type that is not listed stays at severity 0: a weak background, and nothing else. Severities are nested: a
     higher one keeps the tile's place and the fragments' sources, first centres and directions, and adds more, larger
     ones. A fragment that would hide too much of the tile slides outward along its direction, how far depends on the
-    severity. At least 60 % of the tile stay visible, whatever is composed.
+    severity. At least 60 % of the tile stay visible under hard edges, whatever is composed.
 
     The three other arguments spoil the benchmark in known ways, for controls and for showing what goes wrong:
 
@@ -183,7 +183,9 @@ class Clutter:
             fragment_class = pool.labels[placed.image].masked_fill(~placed.drawn, -1)
         if Stream.STROKE_PLACE in words:
             place, colour = words[Stream.STROKE_PLACE], words[Stream.STROKE_COLOUR]
-            canvas, visible = draw_strokes(canvas, visible, place, colour, severity, extent)
+            # Rounded up. With a feather of 2 the tile's outermost ring shows less than half of it from the start.
+            least = -(-((extent - 2 * (self.feather // 2)) ** 2) * levels.LEAST_VISIBLE // 100)
+            canvas, visible = draw_strokes(canvas, visible, least, place, colour, severity, extent)
 
         if self.tile == "removed":
             visible = torch.zeros_like(visible)

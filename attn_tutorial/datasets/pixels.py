@@ -19,7 +19,8 @@ def padded(images: Tensor) -> Tensor:
 
 def packed(images: Tensor) -> Tensor:
     """Return images as words, int32 (N, H, W); without a copy if they are padded."""
-    images = padded(images)
+    if images.stride(2) != 4:  # `padded` asks for the storage's end, which a compiled graph cannot
+        images = padded(images)
     count, height, width, _ = images.shape
     return images.as_strided((count, height, width, 4), images.stride()).view(torch.int32).squeeze(-1)
 

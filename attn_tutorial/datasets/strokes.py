@@ -18,13 +18,14 @@ _DIRECTIONS = (
 
 
 def draw_strokes(
-    canvas: Tensor, visible: Tensor, place: Tensor, colour: Tensor, severity: Tensor, extent: int
+    canvas: Tensor, visible: Tensor, least: int, place: Tensor, colour: Tensor, severity: Tensor, extent: int
 ) -> tuple[Tensor, Tensor]:
     """Draw strokes one over the other; one that would leave too little of the tile visible is skipped.
 
     Args:
         canvas: words (B, H, H).
         visible: bool (B, H, H), the tile's visible pixels.
+        least: how many of these must stay.
         place: words (B, K, 4).
         colour: words (B, K, 4).
         severity: int64 (B,).
@@ -50,7 +51,6 @@ def draw_strokes(
     reach, edge = (128 * size[..., None, None] for size in (length, width[:, None]))
     covers = (along >= -reach) & (along < reach) & (across >= -edge) & (across < edge)
     covers &= (table(range(most), device) < count[:, None])[..., None, None]
-    least = extent * extent * levels.LEAST_VISIBLE // 100
     red, green, blue, _ = colour.unbind(-1)
     word = ((red >> 24) | (green >> 24 << 8) | (blue >> 24 << 16)).to(torch.int32)
     for j in range(most):

@@ -1,6 +1,8 @@
+import pytest
 import torch
+from scipy import stats
 
-from attn_tutorial.datasets.draws import Draws, Stream, below
+from attn_tutorial.datasets.draws import Draws, Stream, below, permutations
 from attn_tutorial.datasets.philox import philox
 
 # Known answers of the generator's authors: Random123's kat_vectors, philox4x32 10 rounds.
@@ -28,13 +30,50 @@ def test_batched_counters_give_what_single_ones_give():
         assert torch.equal(row, philox((i, 3, 0, 1), (5, 6)))
 
 
-def test_words_are_uniform():
-    words = philox((torch.arange(50_000), 0, 0, 0), (0, 0)).flatten()
+COUNTERS = {
+    "images": (torch.arange(50_000), 0, 0, 0),
+    "epochs": (7, torch.arange(50_000), 0, 0),
+    "things": (7, 0, torch.arange(50_000), 0),
+    "high images": (torch.arange(2**32 - 50_000, 2**32), 2**32 - 1, 3, 4),
+}
+
+
+@pytest.mark.parametrize("counter", COUNTERS.values(), ids=COUNTERS)
+@pytest.mark.parametrize("key", [(0, 0), (1, 3)], ids=str)
+def test_words_are_uniform_and_follow_no_order(counter, key):
+    words = philox(counter, key)
     assert 0 <= int(words.min())
     assert int(words.max()) < 2**32
-    counts = torch.bincount(below(words, 16), minlength=16).double()
-    chi_squared = ((counts - 12_500) ** 2 / 12_500).sum()
-    assert chi_squared < 37.7  # 99.9 % of a chi-squared with 15 degrees of freedom
+    for shift in (0, 8, 16, 24):
+        counts = torch.bincount(((words >> shift) & 255).flatten(), minlength=256)
+        assert stats.chisquare(counts.numpy()).pvalue > 0.001
+    ones = torch.stack([(words >> bit) & 1 for bit in range(32)]).double().mean((1, 2))
+    assert (ones - 0.5).abs().max() < 4.5 * 0.5 / words.numel() ** 0.5
+    series = words.double() / 2**32
+    # Of one word along the counter, one and two steps on; of the four words of one counter; 4.5 deviations each.
+    pairs = [(series[:-lag, i], series[lag:, i]) for lag in (1, 2) for i in range(4)]
+    pairs += [(series[:, i], series[:, j]) for i in range(4) for j in range(i)]
+    for one, other in pairs:
+        correlation = torch.corrcoef(torch.stack((one, other)))[0, 1]
+        assert correlation.abs() < 4.5 / len(one) ** 0.5
+
+
+@pytest.mark.parametrize("bound", [2, 3, 10, 17, 100, 4500])
+def test_numbers_below_a_bound_are_uniform(bound):
+    words = philox((torch.arange(50_000), 0, 0, 0), (0, 0)).flatten()
+    counts = torch.bincount(below(words, bound), minlength=bound)
+    assert len(counts) == bound
+    assert stats.chisquare(counts.numpy()).pvalue > 0.001
+
+
+def test_orders_are_uniform():
+    words = philox((torch.arange(24_000), 0, 0, 0), (0, 0))
+    orders = permutations(words)
+    assert (orders.sort(-1).values == torch.arange(4)).all()
+    number = (orders * torch.tensor([64, 16, 4, 1])).sum(-1)
+    counts = torch.unique(number, return_counts=True)[1]
+    assert len(counts) == 24
+    assert stats.chisquare(counts.numpy()).pvalue > 0.001
 
 
 def test_below_stays_in_range_and_reaches_both_ends():

@@ -8,6 +8,7 @@ import torch
 
 from attn_tutorial.datasets import CLUTTER_TYPES, Clutter
 from attn_tutorial.datasets.pixels import packed, padded, unpacked
+from attn_tutorial.datasets.severity import FRAGMENTS
 from attn_tutorial.errors import InputError
 
 
@@ -52,3 +53,7 @@ def test_other_classes_need_a_second_class(make_images):
     Clutter(severity=3).render(images, [0])
     with pytest.raises(InputError, match="at least two"):
         Clutter(severity=3, fragment_classes="other").render(images, [0])
+
+
+def test_the_table_keeps_within_what_the_painting_can_hold():
+    assert max(count for count, _, _ in FRAGMENTS) <= 24  # a float32 tells 24 bits apart

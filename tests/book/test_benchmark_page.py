@@ -1,0 +1,45 @@
+"""The specification of the benchmark says what the package does."""
+
+import ast
+import re
+from pathlib import Path
+
+from attn_tutorial.datasets import CLUTTER_VERSION, SPLITS, fragments, noise_bank, philox, store, strokes
+from attn_tutorial.datasets.draws import Stream
+
+PAGE = (Path(__file__).parents[2] / "book" / "benchmark.md").read_text()
+TEXT = " ".join(PAGE.split())
+
+
+def test_it_is_about_this_version():
+    assert f"This page specifies version {CLUTTER_VERSION} of the clutter benchmark" in TEXT
+    assert f"version {CLUTTER_VERSION}, made from CIFAR-10" in TEXT
+
+
+def test_streams_and_splits_have_their_numbers():
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", PAGE, flags=re.MULTILINE)
+    assert {name: int(number) for name, number in rows} == {stream.name: stream.value for stream in Stream}
+    assert ", ".join(f"`{name}` {number}" for number, name in enumerate(SPLITS)) in TEXT
+
+
+def test_directions_are_those_of_the_code():
+    for name, module in (("Fragments", fragments), ("Strokes", strokes)):
+        listed = re.search(rf"^{name}: ((?:`\([-\d, ]+\)`[,.]\s+)+)", PAGE, flags=re.MULTILINE)
+        assert tuple(ast.literal_eval(pair) for pair in re.findall(r"\(.*?\)", listed[1])) == module._DIRECTIONS
+
+
+def test_constants_are_those_of_the_code():
+    multipliers, steps = philox._MULTIPLIERS, philox._KEY_STEPS
+    for constant in (*multipliers, *steps, *noise_bank._KEY):
+        assert f"0x{constant:08X}" in TEXT
+    assert f"holds {noise_bank.FIELDS} fields of {noise_bank.PERIOD}×{noise_bank.PERIOD} pixels" in TEXT
+    assert f"SD {noise_bank.FIELD_SD}." in TEXT
+    assert f"round({noise_bank.FIELD_SD} * v, d)" in TEXT
+    assert noise_bank._LATTICES == tuple(2 ** (octave + 1) for octave in range(6))
+    assert f"8 * brightness + {noise_bank._CHROMA} * colour" in TEXT
+    assert f"{strokes._SHORTEST} * T // 32 + below(w3, {strokes._LONGEST} * T // 32" in TEXT
+
+
+def test_splits_are_those_of_the_code():
+    assert f"The last {store.HELD_OUT['train']} % of each class of the training file" in TEXT
+    assert f"The last {store.HELD_OUT['test']} % of each class of the test file" in TEXT
