@@ -16,18 +16,12 @@ _BACKGROUND = {"severity_0_only": "weak background", "severity_0_only_blank": "b
 _COLUMNS = 3
 
 
-def verdict_table(report: AuditReport) -> pd.DataFrame:
-    """A row for each gate: what was promised, what was measured, and whether the promise is kept."""
-    rows = {
-        number: {
-            "gate": gate.title,
-            "promised": gate.promised,
-            "measured": gate.measured,
-            "verdict": "passed" if gate.passed else "FAILED",
-        }
+def verdicts(report: AuditReport) -> str:
+    """Say of each gate whether its promise is kept, and what was measured: a list in Markdown."""
+    return "\n".join(
+        f"{number}. **{gate.title}: {'passed' if gate.passed else 'FAILED'}.** {gate.measured}"
         for number, gate in enumerate(report.gates, 1)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("number")
+    )
 
 
 def pixel_table(report: AuditReport) -> pd.DataFrame:

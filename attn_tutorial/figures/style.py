@@ -148,7 +148,8 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
     name = None if frame.index.name is None else str(frame.index.name)
     named = frame.rename_axis(index=None).rename_axis(columns=name)
     counts_rows = name is None and isinstance(frame.index, pd.RangeIndex)
-    cells = named.to_html(index=not counts_rows, border=0, justify="left", na_rep="–")
+    with pd.option_context("display.max_colwidth", None):  # or pandas cuts long texts off
+        cells = named.to_html(index=not counts_rows, border=0, justify="left", na_rep="–")
     head, body = cells.split("<tbody>")
     head = re.sub(r"<th(?=[ >])", '<th scope="col"', head)
     body = body.replace("<th>", '<th scope="row">')
