@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,8 @@ from attn_tutorial.blocks.options import check_block
 from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEEN_TYPES, SEVERITIES, TILE
 from attn_tutorial.errors import InputError
 
+T = TypeVar("T")
+
 
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
@@ -28,7 +30,22 @@ def _as_tuple(value: object) -> object:
 
 Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
 ClutterType = Literal["fragments", "noise", "mosaic", "strokes", "veil"]
-ClutterTypes = Annotated[tuple[ClutterType, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+
+
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"types: {list(values)} were given; each may be named once")
+    return values
+
+
+def _in_order(types: tuple[ClutterType, ...]) -> tuple[ClutterType, ...]:
+    # Their order changes no pixel, and so must not change a run's name.
+    return tuple(sorted(_once(types), key=CLUTTER_TYPES.index))
+
+
+ClutterTypes = Annotated[
+    tuple[ClutterType, ...], Field(min_length=1), BeforeValidator(_as_tuple), AfterValidator(_in_order)
+]
 
 
 def _composition(value: str) -> str:
@@ -40,7 +57,9 @@ def _composition(value: str) -> str:
     return value
 
 
-Compositions = Annotated[tuple[Annotated[str, AfterValidator(_composition)], ...], BeforeValidator(_as_tuple)]
+Compositions = Annotated[
+    tuple[Annotated[str, AfterValidator(_composition)], ...], BeforeValidator(_as_tuple), AfterValidator(_once)
+]
 SEEN = "+".join(SEEN_TYPES)
 
 
@@ -125,7 +144,7 @@ class EvaluationSpec(Part):
     """What is composed: all types that training sees, or one alone, those never seen included."""
     severities: Severities = SEVERITIES
     recalibrated: Compositions = (SEEN,)
-    """Compositions that are tested with recalibrated BatchNorm statistics, too."""
+    """Which of them are tested with recalibrated BatchNorm statistics, too."""
 
 
 class RunSpec(Part):

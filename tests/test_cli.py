@@ -135,6 +135,7 @@ def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
         (("export", "--out", "file"), "is there already"),
         (("export", "--out", "file", "--force"), "it is not replaced"),
         (("preview", "--out", "nowhere/sheet.png"), "--out nowhere/sheet.png was given and cannot be written"),
+        (("preview", "--out", "."), "--out . was given, which is a folder"),
         (("preview", "--out", "sheet.word"), "--out sheet.word was given and cannot be written"),
         (("preview", "--feather", 3), "allowed are 0, 1, 2"),
         (("preview", "--images", 0), "0 is not in the range"),
@@ -166,12 +167,20 @@ def test_preview_shows_all_types_or_composes_the_named_ones(invoke, tmp_path):
     assert (tmp_path / "named_2.png").read_bytes() != (tmp_path / "feather.png").read_bytes()
 
 
-@pytest.mark.parametrize(("form", "file"), [("npz", "canvases.npz"), ("png", "labels.csv")])
-def test_export_writes_what_is_asked_for(invoke, tmp_path, tiny_cifar, form, file):
+def test_preview_names_the_file_that_it_makes(invoke, tmp_path):
+    result = invoke("preview", "--types", "noise", "--images", 1, "--out", "sheet")
+    plt.close()
+    assert result.output.splitlines()[-1].startswith("sheet.png: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.parametrize(("form", "file", "end"), [("npz", "canvases.npz", ""), ("png", "labels.csv", "-png")])
+def test_export_writes_what_is_asked_for(invoke, tmp_path, tiny_cifar, form, file, end):
     words = ("--types", "strokes+veil", "--severity", 4, "--split", "val", "--images", 20, "--canvas", 40, "--seed", 9)
-    result = invoke("export", *words, "--feather", 1, "--format", form)
+    words += ("--feather", 1, "--format", form)
+    result = invoke("export", *words)
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "cifar10-val-strokes+veil-severity4"
+    folder = tmp_path / f"cifar10-val-strokes+veil-severity4-images20-canvas40-seed9-feather1{end}"
     assert f"{folder.name}: 20 canvases of" in result.output
     clutter = Clutter(("strokes", "veil"), severity=4, canvas=40, seed=9, feather=1)
     assert repr(clutter) in (folder / "CARD.md").read_text()
@@ -182,6 +191,15 @@ def test_export_writes_what_is_asked_for(invoke, tmp_path, tiny_cifar, form, fil
             np.testing.assert_array_equal(arrays["canvas"], clutter.render(val, range(20)).canvas.numpy())
     assert invoke("export", *words).exit_code == 2
     assert invoke("export", *words, "--force").exit_code == 0
+
+
+def test_exports_that_differ_get_folders_that_differ(invoke, tmp_path):
+    plain = ("--images", 10)
+    for more in ((), ("--seed", 1), ("--feather", 1), ("--canvas", 40), ("--format", "png"), ("--images", 20)):
+        result = invoke("export", *plain, *more)
+        assert result.exit_code == 0, result.output
+    assert len(list(tmp_path.iterdir())) == 6
+    assert "is there already" in " ".join(invoke("export", *plain, "--seed", 0, "--format", "npz").output.split())
 
 
 def test_audit_trains_judges_and_reports(call, tmp_path, tiny_cifar):

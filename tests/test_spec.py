@@ -19,6 +19,13 @@ def test_the_id_names_spec_and_images():
     assert spec.run_id("a") == "7cb6c9b4653f0daf"
 
 
+def test_the_order_of_clutter_types_changes_no_pixel_and_no_id():
+    plain = RunSpec.parse(GIVEN)
+    turned = RunSpec.parse({**GIVEN, "clutter": {"types": ["noise", "fragments"]}})
+    assert turned == plain
+    assert turned.run_id("a") == plain.run_id("a")
+
+
 @pytest.mark.parametrize(
     "same",
     [
@@ -57,6 +64,8 @@ def test_one_network_has_one_id(same):
         ({"clutter": {"types": ["fog"]}}, ["clutter.types", "'fog' was given", "'mosaic'"]),
         ({"evaluation": {"types": ["noise+fog"]}}, ["'noise+fog' was given", "joined by +", "mosaic"]),
         ({"evaluation": {"types": ["noise+noise"]}}, ["'noise+noise' was given", "each once"]),
+        ({"clutter": {"types": ["noise", "noise"]}}, ["each may be named once"]),
+        ({"evaluation": {"types": ["noise", "noise"]}}, ["each may be named once"]),
         ({"seed": -1}, ["seed", "-1 was given", "greater than or equal to 0"]),
         ({"training": {}}, ["training.samples", "nothing was given"]),
     ],

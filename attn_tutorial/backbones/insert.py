@@ -3,6 +3,7 @@
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -26,17 +27,21 @@ def insert_blocks(
     No module is replaced or renamed, so that all keys of the model's `state_dict` stay, and weights saved without
     blocks load with `strict=False`. The block of place "layer1.0.bn3" is "layer1.0.bn3.attention_block". It is built
     for the place's channels, device and precision, which a copy of the model without data shows: the copy is called
-    with `example`, and with a larger one, since only then do channels and height look different.
+    with `example`, and with a larger one, since only then do channels and height look different. Where a network of a
+    fixed input size does not run with the larger one, the second axis is taken to be that of the channels.
 
-    Raises `InputError` if no name matches, or if a place cannot have a block: the pass does not call it exactly once,
-    its output is no floating-point (B, C, H, W), it has a block already, or it is a container that runs its children
-    in a way of its own. Raises `ValueError` as `build_block` does. The model is then as it was.
+    Raises `InputError` if no name matches, if `example` is no (B, C, H, W) tensor, if the copy cannot be called with it
+    (wrong shape or type, lazy modules without weights yet, a forward that reads values), or if a place cannot have a
+    block: the pass does not call it exactly once, its output is no floating-point (B, C, H, W), it has a block already,
+    or it is a container that runs its children in a way of its own. Raises `ValueError` as `build_block` does. The
+    model is then as it was.
 
     Args:
         model: any module
         pattern: a name as in `model.named_modules()`; "*", "?" and "[...]" stand for parts of a name between dots
         block: the block's name in `BLOCKS`
-        example: what the model can be called with, by default zeros (1, 3, 224, 224); only its shape and type matter
+        example: images (B, C, H, W) that the model can be called with, by default zeros (1, 3, 224, 224); only their
+            shape and type matter
         options: the block's options
 
     Returns:
@@ -52,14 +57,14 @@ def insert_blocks(
         )
     outputs = _outputs(model, example)
     for place in places:
-        reason = _refusal(model.get_submodule(place), outputs.get(place, []))
+        reason = _refusal(model.get_submodule(place), outputs.get(place, ([], [])))
         if reason:
             others = [name for name in outputs if name and not _refusal(model.get_submodule(name), outputs[name])]
             raise InputError(
                 f"no block can stand behind {place!r}, which {pattern!r} matches: {reason}. "
                 f"Places near it that can have one: {_near(place, others)}."
             )
-    maps = {place: outputs[place][0] for place in places}
+    maps = {place: outputs[place][0][0] for place in places}
     blocks = {place: build_block(block, maps[place].shape[1], **options) for place in places}
     first = next(model.parameters(), torch.empty(0))
     for place, each in blocks.items():
@@ -80,33 +85,54 @@ def _near(name: str, names: Sequence[str]) -> str:
     return ", ".join(get_close_matches(name, names, n=5, cutoff=0.0)) or "none"
 
 
-def _outputs(model: nn.Module, example: Tensor | None) -> dict[str, list[Any]]:
-    """What each module gives in a pass of the model and in one with a larger input, without data."""
-    ghost = copy.deepcopy(model).to("meta").eval()
-    outputs: dict[str, list[Any]] = defaultdict(list)
-    for name, module in ghost.named_modules():
-        module.register_forward_hook(lambda _, __, output, name=name: outputs[name].append(output))
+def _outputs(model: nn.Module, example: Tensor | None) -> dict[str, tuple[list[Any], list[Any]]]:
+    """What each module gives in a pass of the model, and in one with a larger input as far as it gets, without data."""
     if example is None:
         example = torch.zeros(1, 3, 224, 224, dtype=next(model.parameters(), torch.empty(0)).dtype)
+    if not (isinstance(example, Tensor) and example.ndim == 4):
+        given = f"a tensor of shape {tuple(example.shape)}" if isinstance(example, Tensor) else repr(example)
+        raise InputError(
+            f"example is {given}; it must be a tensor (batch, channels, height, width). "
+            f"Give images that the model can be called with, such as torch.zeros(1, 3, 32, 32)."
+        )
+    ghost = copy.deepcopy(model).to("meta").eval()
+    small: dict[str, list[Any]] = defaultdict(list)
+    large: dict[str, list[Any]] = defaultdict(list)
+    passes = [small]
+    for name, module in ghost.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=name: passes[-1][name].append(output))
     example = example.to("meta")
     with torch.no_grad():
-        ghost(example)
-        ghost(F.pad(example, (0, 64, 0, 32)))
-    return outputs
+        try:
+            ghost(example)
+        except Exception as error:
+            raise InputError(
+                f"the model cannot be called with {tuple(example.shape)} of {example.dtype}: "
+                f"{type(error).__name__}: {error}; "
+                f"give example=, images of a shape and type that it takes. If it takes these: call it once before, so "
+                f"that lazy modules have their weights, and if its forward reads values, as .item() does, insert into "
+                f"a part of it that does not, since the pass is without data."
+            ) from error
+        passes.append(large)
+        # A network of a fixed input size fails here; what it gave until then still counts.
+        with suppress(Exception):
+            ghost(F.pad(example, (0, 64, 0, 32)))
+    return {name: (small[name], large[name]) for name in small}
 
 
-def _refusal(module: nn.Module, outputs: list[Any]) -> str:
-    """Why no block can stand behind a module with these outputs; empty if one can."""
+def _refusal(module: nn.Module, outputs: tuple[list[Any], list[Any]]) -> str:
+    """Why no block can stand behind a module with these outputs of the two passes; empty if one can."""
+    small, large = outputs
     if hasattr(module, CHILD):
         return "it has a block already"
-    if len(outputs) != 2:
-        return f"it is called {len(outputs) // 2} times in a pass of the model instead of once"
-    if not all(isinstance(each, Tensor) and each.ndim == 4 and each.is_floating_point() for each in outputs):
-        given = [tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for each in outputs]
+    if len(small) != 1 or len(large) > 1:
+        return f"it is called {max(len(small), len(large))} times in a pass of the model instead of once"
+    given = [tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for each in small + large]
+    if not all(isinstance(each, Tensor) and each.ndim == 4 and each.is_floating_point() for each in small + large):
         return f"it gives {given[0]} instead of floating-point features (batch, channels, height, width)"
-    small, large = (tuple(each.shape) for each in outputs)
-    if small[1] != large[1]:
-        return f"it gives {small}, and {large} for a larger image, so that its second axis is not that of the channels"
+    first, last = given[0], given[-1]
+    if first[1] != last[1]:
+        return f"it gives {first}, and {last} for a larger image, so that its second axis is not that of the channels"
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) and not _runs_its_children(module):
         return "it is a container with a forward of its own, which would take the block for one of its layers"
     return ""

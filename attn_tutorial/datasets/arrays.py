@@ -93,13 +93,18 @@ def _as_tensor(images: NDArray[np.uint8] | Tensor) -> Tensor:
 
 
 def _as_labels(labels: ArrayLike | Tensor, count: int) -> Tensor:
-    tensor = labels.detach() if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.shape != (count,):
+    given = labels.detach() if isinstance(labels, Tensor) else np.array(labels)
+    if isinstance(given, Tensor):
+        whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
+    else:
+        whole = given.dtype.kind in "iu"
+    if not whole or given.shape != (count,):
         raise InputError(
-            f"labels of type {tensor.dtype} and shape {tuple(tensor.shape)} were given with {count} images; "
-            f"allowed are whole numbers, one an image: shape ({count},)"
+            f"labels of type {given.dtype} and shape {tuple(given.shape)} were given with {count} images; "
+            f"allowed are whole numbers, one an image: shape ({count},). Give the classes' names as `classes`, and "
+            "each label as a place among them"
         )
-    return tensor.to(torch.int64)
+    return given.to(torch.int64) if isinstance(given, Tensor) else torch.from_numpy(given.astype(np.int64))
 
 
 def _fingerprint(images: Tensor, labels: Tensor) -> str:

@@ -61,7 +61,20 @@ _FILES = {
 }
 
 
-def data_card(images: ImageSet, clutter: Clutter, format: str, arrays: dict[str, NDArray[Any]]) -> str:
+_CONTROLS = {
+    ("tile", "removed"): "the tile is left out: no pixel shows it, and the records say where it would be",
+    ("fragment_classes", "other"): "fragments are of all classes but the label's, so that they tell the label",
+    ("background", "blank"): "at severity 0 the weak background is left out, for plain grey",
+}
+
+
+def data_card(
+    images: ImageSet,
+    clutter: Clutter,
+    format: str,
+    arrays: dict[str, NDArray[Any]],
+    fragments: ImageSet | None = None,
+) -> str:
     """Return the card of canvases, in Markdown.
 
     Args:
@@ -69,19 +82,37 @@ def data_card(images: ImageSet, clutter: Clutter, format: str, arrays: dict[str,
         clutter: how they were made.
         format: how they lie on disk, "npz" or "png".
         arrays: their records: `label` and `visible_pixels`, (N,) each.
+        fragments: the images that fragments were cut from, where they were given.
 
     """
     count, side, tile = len(images), clutter.canvas, images.images.shape[1]
     severities = check_severity(clutter.severity)
-    pool = images.fragments
-    lent = "the same images" if pool is None else f"the {len(pool):,} images of the split `{pool.split}`"
+    pool = fragments or images.fragments or images
+    if pool is images:
+        lent = "the same images"
+    else:
+        lent = f"the {len(pool):,} images of the split `{pool.split}` of {pool.name}"
+        if pool.fingerprint != images.fingerprint:
+            lent += f" ({pool.source}), whose whole set has the fingerprint `{pool.fingerprint}`"
+    origin = [
+        ("images", images.source),
+        ("split", f"`{images.split}`"),
+        ("fingerprint (sha256) of the whole set", f"`{images.fingerprint}`"),
+        ("fragments, mosaics and veils come from", lent),
+        ("seed", clutter.seed),
+    ]
     classes = np.bincount(arrays["label"], minlength=len(images.classes))
     visible = arrays["visible_pixels"] * 100 / tile**2
     strengths = [
-        (kind, severity, _strength(kind, severity, tile))
+        (kind, severity, _strength(kind, severity, clutter, tile))
         for kind in CLUTTER_TYPES
         for severity in (severities if kind in clutter.types else (0,))
     ]
+    controls = [text for (name, value), text in _CONTROLS.items() if getattr(clutter, name) == value]
+    spoiled = "".join(f"\n- A control, not the benchmark: {text}." for text in controls)
+    covered = ""
+    if clutter.feather == 0 and clutter.tile == "shown":
+        covered = f"\n- At least {LEAST_VISIBLE} % of the tile stay visible; heavier occlusion is not covered."
     licence = _IMAGES_LICENCE.get(
         images.name, "The images remain their owners': ask them before passing these files on."
     )
@@ -111,11 +142,7 @@ By attn_tutorial {attn_tutorial.__version__}, clutter benchmark version {CLUTTER
 
 | | |
 |---|---|
-| images | {images.source} |
-| split | `{images.split}` |
-| fingerprint (sha256) of the whole set | `{images.fingerprint}` |
-| fragments, mosaics and veils come from | {lent} |
-| seed | {clutter.seed} |
+{_rows(origin)}
 
 The benchmark's table at this severity; a type that is not among the above stays at severity 0:
 
@@ -138,20 +165,25 @@ sources. Choose settings on other splits than the one that you report.
 
 ## Limits
 
-- The clutter is synthetic: squares, noise, lines and blends, not scenes. What is found here need not hold for those.
-- At least {LEAST_VISIBLE} % of the tile stay visible; heavier occlusion is not covered.
+- The clutter is synthetic: squares, noise, lines and blends, not scenes. What is found here need not hold for
+  those.{covered}{spoiled}
 - Classes, and mistakes in the labels, are those of the source.
 - Each image has one canvas per seed: repeat with other seeds for the spread that comes from the clutter alone.
 - Not for deciding anything about people.
 """
 
 
-def _strength(kind: str, severity: int, tile: int) -> str:
+def _strength(kind: str, severity: int, clutter: Clutter, tile: int) -> str:
     if kind == "fragments":
         level, cap = fragment_levels(tile)[severity], FRAGMENTS[severity][2]
         return f"{level.count} squares of {level.size} px, over at most {cap} % of the tile" if level.count else "none"
     if kind == "noise":
-        return f"standard deviation {NOISE_SD[severity] / 1000:.3f} of the pixel range"
+        drawn = f"standard deviation {NOISE_SD[severity] / 1000:.3f} of the pixel range"
+        severities = check_severity(clutter.severity)
+        if severity or clutter.background == "noise" or 0 not in severities:
+            return drawn
+        # Blank are the canvases of severity 0, not those whose clutter leaves the noise out.
+        return "none" if kind in clutter.types or severities == (0,) else f"{drawn}; none where the severity is 0"
     if kind == "strokes":
         number, width = STROKES[severity]
         return f"{number} lines, {width} px wide beside a tile of {TILE} px" if number else "none"
@@ -160,4 +192,8 @@ def _strength(kind: str, severity: int, tile: int) -> str:
 
 
 def _rows(rows: Any) -> str:
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).splitlines()).replace("|", "\\|")

@@ -24,6 +24,7 @@ from attn_tutorial.datasets.tables import table
 from attn_tutorial.errors import InputError
 
 SMALLEST_TILE = 16
+LARGEST_CANVAS = 1024
 _GREY = 0x00808080
 
 
@@ -92,16 +93,21 @@ class Clutter:
             raise InputError(
                 f"clutter types {self.types!r} were given; give a tuple of names, as ('fragments', 'noise')"
             )
+        object.__setattr__(self, "types", tuple(self.types))
+        if len(set(self.types)) < len(self.types):
+            raise InputError(f"clutter types {self.types} were given; each may be named once")
         for name in self.types:
             if name not in CLUTTER_TYPES:
                 near = difflib.get_close_matches(str(name), CLUTTER_TYPES, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise InputError(f"clutter type {name!r} was given; allowed are {', '.join(CLUTTER_TYPES)}{hint}")
         levels.check_severity(self.severity)
-        if type(self.canvas) is not int or self.canvas < SMALLEST_TILE:
+        if isinstance(self.severity, list):
+            object.__setattr__(self, "severity", tuple(self.severity))
+        if type(self.canvas) is not int or not SMALLEST_TILE <= self.canvas <= LARGEST_CANVAS:
             raise InputError(
                 f"canvas {self.canvas!r} was given; allowed is a side in pixels, at least that of the images "
-                f"(and {SMALLEST_TILE})"
+                f"(and {SMALLEST_TILE}), at most {LARGEST_CANVAS}"
             )
         if type(self.seed) is not int or not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed!r} was given; allowed is a whole number from 0 to 2^32-1")
@@ -130,8 +136,9 @@ class Clutter:
         _check_images(image_set, pool, self.canvas, self.fragment_classes == "other")
         extent = image_set.images.shape[1]
         device = image_set.images.device
-        indices = torch.as_tensor(indices, device=device, dtype=None if len(indices) else torch.int64)
-        indices = torch.where(indices < 0, indices + len(image_set), indices)
+        indices = _positions(indices, image_set)
+        if type(epoch) is not int or not 0 <= epoch < 2**32:
+            raise InputError(f"epoch {epoch!r} was given; allowed is a whole number from 0 to 2^32-1")
         own = indices if pool is image_set else None
         pool_words = packed(pool.images)
 
@@ -244,6 +251,27 @@ class _Tile:
         place = (first[:, None] + (at[:, None] * self.side + at).flatten()).to(torch.int64)
         pasted = canvas.flatten(1).scatter(1, place, shown.flatten(1)).view_as(canvas)
         return mixed(canvas, pasted, self.weight(feather)) if feather else pasted
+
+
+def _positions(indices: Tensor | Sequence[int], image_set: ImageSet) -> Tensor:
+    """Return what the user gave as positions, int64 (B,) on the images' device, those from the end counted from there.
+
+    That they lie within the set is checked where no device has to be waited for.
+    """
+    device, count = image_set.images.device, len(image_set)
+    given = torch.as_tensor(indices, device=device, dtype=None if len(indices) else torch.int64)
+    if given.ndim != 1 or given.dtype not in (torch.int16, torch.int32, torch.int64):
+        raise InputError(
+            f"indices of type {given.dtype} and shape {tuple(given.shape)} were given; allowed are whole numbers (B,), "
+            "positions in the image set: for a mask give torch.nonzero(mask)[:, 0]"
+        )
+    if device.type == "cpu" and not torch.compiler.is_compiling() and len(given):
+        lowest, highest = int(given.min()), int(given.max())
+        if lowest < -count or highest >= count:
+            raise InputError(
+                f"indices from {lowest} to {highest} were given; allowed are positions from {-count} to {count - 1}"
+            )
+    return torch.where(given < 0, given + count, given).to(torch.int64)
 
 
 def _check_images(image_set: ImageSet, pool: ImageSet, canvas: int, but_class: bool) -> None:

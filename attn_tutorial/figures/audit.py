@@ -78,7 +78,7 @@ def twins_figure(report: AuditReport, train: ImageSet, test: ImageSet) -> Figure
     for column, twins in zip(grid.T, examples, strict=True):
         column[0].imshow(_at(twins.train, train))
         column[1].imshow(_at(twins.test, test, bank))
-        column[0].set_title(twins.kind, fontsize=7)
+        column[0].set_title(twins.kind, fontsize=9)
         for axes in column:
             axes.set_axis_off()
     return figure
@@ -135,7 +135,7 @@ def decline_figure(report: AuditReport) -> Figure:
         axes.set_title(types, fontsize=10)
     for axes in grid.flat[len(compositions) :]:
         axes.set_axis_off()
-    grid[0, 0].set(ylim=(0, None), xticks=sorted(frame["severity"].unique()))
+    grid[0, 0].set(ylim=(0, 1.08 * grid[0, 0].get_ylim()[1]), xticks=sorted(frame["severity"].unique()))
     figure.supxlabel("severity", fontsize=11)
     figure.supylabel("accuracy in %", fontsize=11)
     _legend(figure, grid[0, 0])
@@ -200,7 +200,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, colour: str, label: str) -> None:
     if not again.empty:
         axes.plot(
             again["severity"], again["recalibrated"], "--", color=colour, linewidth=1.4,
-            label=f"{label}, recalibrated",
+            label=f"{label}, BatchNorm recalibrated",
         )  # fmt: skip
 
 

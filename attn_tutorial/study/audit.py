@@ -179,7 +179,7 @@ def _read(path: Path) -> AuditReport | None:
                 f"it is about version {report.clutter_version} of the clutter benchmark, or another severity table, "
                 "than this version's: audit it anew"
             )
-    except (ValueError, yaml.YAMLError, OSError) as error:
+    except (ValueError, yaml.YAMLError, OSError, RecursionError) as error:
         cause = f"{error.error_count()} fields are not valid" if isinstance(error, ValidationError) else str(error)
         _say_left_out(path, cause)
         return None

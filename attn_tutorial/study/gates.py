@@ -322,7 +322,7 @@ def _range(shares: Sequence[float]) -> str:
 
 
 def _points(shares: Sequence[float]) -> str:
-    return ", ".join(f"{100 * share:.1f}" for share in shares)
+    return ", ".join(f"{round(100 * share, 1) + 0.0:.1f}" for share in shares)  # no "-0.0"
 
 
 def _list(numbers: Sequence[int]) -> str:

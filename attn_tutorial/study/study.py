@@ -120,7 +120,11 @@ class Study(Part):
 
 def _changed(fields: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """Fields with a variant's change, in which a part, as `clutter`, names only what differs in it."""
-    parts = {name: {**fields[name], **value} for name, value in change.items() if isinstance(fields.get(name), dict)}
+    parts = {
+        name: {**fields[name], **value}
+        for name, value in change.items()
+        if isinstance(fields.get(name), dict) and isinstance(value, dict)
+    }
     return {**fields, **change, **parts}
 
 

@@ -8,6 +8,7 @@ import timm
 import torch
 import torchvision.models as tv
 from torch import nn
+from torchvision.ops import Permute
 
 from attn_tutorial.backbones import insert_blocks, resnet
 from attn_tutorial.blocks import BLOCK_NAMES
@@ -113,6 +114,75 @@ def test_other_inputs_than_pictures_of_three_channels():
     model = nn.Sequential(nn.Conv2d(5, 8, 3), nn.Conv2d(8, 16, 3))
     assert insert_blocks(model, "0", "static_gate", example=torch.zeros(1, 5, 9, 9)) == ["0"]
     assert model[0].attention_block.channels == 8
+
+
+class FixedSize(nn.Module):
+    """Reads 32 x 32 pixels only: its linear layer counts them, and `late` comes after that layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5), nn.Conv2d(6, 16, 5)
+        self.linear, self.late = nn.Linear(16 * 24 * 24, 64), nn.Conv2d(4, 8, 1)
+
+    def forward(self, x):
+        x = self.linear(self.conv2(self.conv1(x)).flatten(1))
+        return self.late(x.unflatten(1, (4, 4, 4))).mean((2, 3))
+
+
+@pytest.mark.parametrize(("place", "channels"), [("conv2", 16), ("late", 8)])
+def test_networks_of_a_fixed_size_take_blocks_before_and_after_the_layer_that_fixes_it(place, channels):
+    model = FixedSize().eval()
+    expected = model(images(32))
+    assert insert_blocks(model, place, "static_gate", example=images(32), at_start="identity") == [place]
+    assert model.get_submodule(place).attention_block.channels == channels
+    assert torch.equal(model(images(32)), expected)
+
+
+def test_a_vision_transformer_takes_a_block_behind_its_patches():
+    with torch.device("meta"):
+        model = tv.vit_b_16()
+    assert insert_blocks(model, "conv_proj", "se") == ["conv_proj"]
+    assert model.conv_proj.attention_block.channels == 768
+
+
+def test_the_larger_image_counts_up_to_where_a_network_of_a_fixed_size_fails():
+    model = nn.Sequential(Permute([0, 2, 3, 1]), nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    with pytest.raises(InputError, match=r"gives \(1, 32, 32, 3\), and \(1, 64, 96, 3\) for a larger image"):
+        insert_blocks(model, "0", "static_gate", example=torch.zeros(1, 3, 32, 32))
+
+
+class ReadsValues(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.conv(x) * x.max().item()
+
+
+@pytest.mark.parametrize(
+    ("make", "example", "message"),
+    [
+        (
+            lambda: nn.Conv2d(1, 4, 3),
+            None,
+            r"with \(1, 3, 224, 224\) of torch.float32: RuntimeError: .*; give example=",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "of torch.uint8: .*; give example="),
+        (ReadsValues, None, r"cannot be called with.*if its forward reads values, as \.item\(\) does"),
+        (lambda: nn.LazyConv2d(4, 3), None, "cannot be called with.*call it once before, so that lazy modules"),
+        (lambda: nn.Conv2d(3, 4, 3), (1, 3, 32, 32), r"example is \(1, 3, 32, 32\); it must be a tensor \(batch"),
+        (lambda: nn.Conv2d(3, 4, 3), torch.zeros(3, 32, 32), r"example is a tensor of shape \(3, 32, 32\); it must"),
+    ],
+    ids=["channels", "type", "reads values", "lazy", "a shape", "three axes"],
+)
+def test_an_example_the_model_cannot_be_called_with(make, example, message):
+    model = nn.Sequential(make())
+    keys = list(model.state_dict())
+    with pytest.raises(InputError, match=message):
+        insert_blocks(model, "0", "static_gate", example=example)
+    assert list(model.state_dict()) == keys
+    assert all(not module._forward_hooks for module in model.modules())
 
 
 def test_looking_for_channels_leaves_the_model_as_it_is():

@@ -86,9 +86,7 @@ def test_every_page(browser, address: str, width: int, theme: str) -> None:
     page.on("console", lambda message: problems.extend(console_problem(message)))
     page.on("request", lambda request: problems.extend(foreign(request.url, address)))
     names = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))]
-    names = [
-        name for name in names if not name.startswith(("_static/", "_sources/")) and name != "index.html"
-    ]
+    names = [name for name in names if not name.startswith(("_static/", "_sources/")) and name != "index.html"]
     found = {}
     for name in names:
         page.goto(address + name, wait_until="load")

@@ -61,9 +61,7 @@ def test_a_warning_fails_the_strict_build(tiny_book, write_notebook, build) -> N
     assert "--strict allows none" in strict.stderr
 
 
-def test_buttons_lead_to_the_repository(
-    tiny_book, write_notebook, build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_buttons_lead_to_the_repository(tiny_book, write_notebook, build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTN_TUTORIAL_REPOSITORY", "https://github.com/owner/name")
     write_notebook("print('fine')")
     outcome = build()

@@ -65,6 +65,4 @@ def test_a_defect_is_found(site_check: ModuleType, site: Path, body: str, expect
 
 def test_a_style_sheet_that_loads_a_foreign_font_is_found(site_check: ModuleType, site: Path) -> None:
     (site / "_static" / "look.css").write_text("@font-face { src: url(https://fonts.example/a.woff2) }")
-    assert site_check.check_site(site) == [
-        "_static/look.css: loads https://fonts.example/a.woff2 from another host"
-    ]
+    assert site_check.check_site(site) == ["_static/look.css: loads https://fonts.example/a.woff2 from another host"]

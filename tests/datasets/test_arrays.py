@@ -107,8 +107,10 @@ def test_bad_images(images, message):
     [
         ([0] * 11, None, r"shape \(11,\) were given with 12 images; allowed are .* shape \(12,\)"),
         ([[0]] * 12, None, r"shape \(12, 1\)"),
-        ([0.5] * 12, None, "type torch.float64"),
-        ([True] * 12, None, "type torch.bool"),
+        ([0.5] * 12, None, "type float64"),
+        (torch.full((12,), 0.5), None, "type torch.float32"),
+        ([True] * 12, None, "type bool"),
+        (["cat", "dog"] * 6, None, "type <U3 .*allowed are whole numbers.*names as `classes`"),
         ([-1] + [0] * 11, None, "labels from -1 to 0 were given"),
         (LABELS, ["a", "b"], "labels from 0 to 2 were given; allowed are .*, here 0 to 1"),
         (None, ["a"], "without labels"),

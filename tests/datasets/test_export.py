@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from attn_tutorial.datasets import CLUTTER_TYPES, CLUTTER_VERSION, Clutter, export_canvases
-from attn_tutorial.datasets.severity import FRAGMENTS, NOISE_SD
+from attn_tutorial.datasets.severity import FRAGMENTS, LEAST_VISIBLE, NOISE_SD
 
 CLUTTER = Clutter(CLUTTER_TYPES, severity=(0, 2, 5), seed=3)
 
@@ -74,7 +74,7 @@ def test_png_holds_what_the_renderer_gives(tmp_path, test_images, train):
 @pytest.mark.parametrize("form", ["npz", "png"])
 def test_no_byte_depends_on_the_batch_or_on_the_run(tmp_path, train, monkeypatch, form):
     one = export_canvases(train, CLUTTER, tmp_path / "one", format=form)
-    monkeypatch.setattr("attn_tutorial.datasets.export._BATCH", 7)
+    monkeypatch.setattr("attn_tutorial.datasets.export._BATCH_PIXELS", 7 * 48**2)
     two = export_canvases(train, CLUTTER, tmp_path / "two", format=form)
     assert listing(one) == listing(two)
     for file in listing(one):
@@ -107,6 +107,105 @@ def test_the_card_claims_no_licence_for_the_images_of_others(tmp_path, train):
     assert "The images remain their owners'" in card
     assert "CIFAR" not in card
     assert "| fragments, mosaics and veils come from | the same images |" in card
+
+
+def card_of(images, clutter, out, **how):
+    return (export_canvases(images, clutter, out, **how) / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_fragments_come_from_the_bank_that_is_given_and_the_card_names_it(tmp_path, train, test_images):
+    clutter = Clutter(severity=4)
+    bank = replace(test_images.fragments, name="mine", source="my bank", fingerprint="abc")
+    card = card_of(train, clutter, tmp_path / "out", fragments=bank)
+    expected = clutter.render(train, torch.arange(60), fragments=bank)
+    with np.load(tmp_path / "out" / "canvases.npz") as arrays:
+        np.testing.assert_array_equal(arrays["canvas"], expected.canvas.numpy())
+    assert "the 40 images of the split `bank` of mine (my bank), whose whole set has the fingerprint `abc` |" in card
+
+
+def test_the_card_promises_a_visible_share_only_where_it_holds(tmp_path, train):
+    promise = f"At least {LEAST_VISIBLE} % of the tile stay visible"
+    assert promise in card_of(train, Clutter(), tmp_path / "plain")
+    assert promise not in card_of(train, Clutter(feather=2), tmp_path / "feather")
+    assert promise not in card_of(train, Clutter(tile="removed"), tmp_path / "removed")
+
+
+def test_the_card_states_the_controls_that_were_used(tmp_path, train):
+    texts = {
+        Clutter(tile="removed"): "the tile is left out",
+        Clutter(fragment_classes="other"): "all classes but the label's",
+        Clutter(severity=0, background="blank"): "plain grey",
+    }
+    for i, (clutter, said) in enumerate(texts.items()):
+        card = card_of(train, clutter, tmp_path / str(i))
+        assert [text for text in texts.values() if text in card] == [said]
+        assert card.count("A control, not the benchmark") == 1
+    assert "A control" not in card_of(train, Clutter(), tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("types", "severity", "background", "said"),
+    [
+        (("noise",), 0, "noise", "{sd}"),
+        (("noise",), 0, "blank", "none"),
+        (("noise",), (0, 3), "blank", "none"),
+        (("strokes",), 0, "blank", "none"),
+        (("strokes",), 3, "blank", "{sd}"),
+        (("strokes",), (0, 3), "blank", "{sd}; none where the severity is 0"),
+    ],
+)
+def test_the_card_gives_the_background_that_is_drawn(tmp_path, train, types, severity, background, said):
+    card = card_of(train, Clutter(types, severity, background=background), tmp_path / "out")
+    sd = f"standard deviation {NOISE_SD[0] / 1000:.3f} of the pixel range"
+    assert f"| noise | 0 | {said.format(sd=sd)} |" in card
+
+
+def test_names_of_classes_do_not_break_the_cards_tables(tmp_path, train):
+    card = card_of(replace(train, classes=("a|b", "c\nd", *train.classes[2:])), Clutter(), tmp_path / "out")
+    assert "\n| a\\|b | " in card
+    assert "\n| c d | " in card
+
+
+@pytest.mark.parametrize("name", ["out.partial", "out.replaced"])
+def test_a_folder_that_no_export_has_made_stays(tmp_path, train, name):
+    out = export_canvases(train, CLUTTER, tmp_path / "out")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("mine")
+    before = listing(tmp_path)
+    with pytest.raises(ValueError, match=f"{name} is there.* move it away"):
+        export_canvases(train, CLUTTER, out, force=True)
+    assert listing(tmp_path) == before
+
+
+def test_what_a_kill_between_two_names_leaves_is_removed(tmp_path, train):
+    out = export_canvases(train, CLUTTER, tmp_path / "out")
+    out.rename(tmp_path / "out.replaced")
+    export_canvases(train, CLUTTER, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("canvas", "largest"), [(48, 60), (768, 1), (400, 3)])
+def test_a_batch_is_as_large_whatever_the_canvas(tmp_path, train, monkeypatch, canvas, largest):
+    sizes = []
+
+    def stop(self, images, rows, **how):
+        sizes.append(len(rows))
+        raise MemoryError
+
+    monkeypatch.setattr(Clutter, "render", stop)
+    with pytest.raises(ValueError, match="memory does not suffice"):
+        export_canvases(train, Clutter(canvas=canvas), tmp_path / "out")
+    assert sizes == [largest]
+
+
+def test_memory_that_does_not_suffice_is_said_and_other_errors_are_not_hidden(tmp_path, train, monkeypatch):
+    monkeypatch.setattr(Clutter, "render", lambda self, images, rows, **how: torch.empty(2**60))
+    with pytest.raises(ValueError, match=r"60 canvases of 64 px in format npz: lower the canvas, export fewer images"):
+        export_canvases(train, Clutter(canvas=64), tmp_path / "out")
+    monkeypatch.setattr(Clutter, "render", lambda self, images, rows, **how: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="size"):
+        export_canvases(train, CLUTTER, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_there_is_replaced_only_by_force_and_only_if_it_is_an_export(tmp_path, train):
@@ -179,7 +278,7 @@ if wait_for:
     import time
     import attn_tutorial.datasets.export as export
     render = Clutter.render
-    Clutter.render = lambda self, images, rows: time.sleep(60) if rows[0] else render(self, images, rows)
+    Clutter.render = lambda self, images, rows, **how: time.sleep(60) if rows[0] else render(self, images, rows, **how)
     if wait_for == "card":
         Clutter.render, export.data_card = render, lambda *words: time.sleep(60)
 try:

@@ -57,3 +57,32 @@ def test_other_classes_need_a_second_class(make_images):
 
 def test_the_table_keeps_within_what_the_painting_can_hold():
     assert max(count for count, _, _ in FRAGMENTS) <= 24  # a float32 tells 24 bits apart
+
+
+@pytest.mark.parametrize(
+    ("indices", "epoch", "message"),
+    [
+        (torch.ones(60, dtype=torch.bool), 0, "torch.nonzero"),
+        (torch.zeros(3, dtype=torch.uint8), 0, "whole numbers"),
+        ([0.0, 1.0], 0, "whole numbers"),
+        (torch.zeros(2, 2, dtype=torch.int64), 0, "whole numbers"),
+        ([60], 0, "from -60 to 59"),
+        ([-61], 0, "from -60 to 59"),
+        ([0], -1, "epoch -1"),
+        ([0], 2**32, "from 0 to"),
+        ([0], 1.0, "epoch 1.0"),
+    ],
+    ids=["mask", "uint8", "float", "2d", "high", "low", "negative epoch", "large epoch", "float epoch"],
+)
+def test_positions_and_epochs_that_are_none(indices, epoch, message, train):
+    with pytest.raises(InputError, match=message):
+        Clutter().render(train, indices, epoch)
+
+
+def test_lists_are_taken_as_tuples_and_types_once(train):
+    clutter = Clutter(["noise", "fragments"], [0, 3])
+    assert hash(clutter) == hash(Clutter(("noise", "fragments"), (0, 3)))
+    with pytest.raises(InputError, match="once"):
+        Clutter(("noise", "noise"))
+    with pytest.raises(InputError, match="at most"):
+        Clutter(canvas=20_000)

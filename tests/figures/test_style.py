@@ -25,9 +25,7 @@ def contrast(first: str, second: str) -> float:
     """Contrast ratio of WCAG 2, between 1 and 21."""
 
     def luminance(colour: str) -> float:
-        parts = [
-            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)
-        ]
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
         return float(np.dot(parts, (0.2126, 0.7152, 0.0722)))
 
     low, high = sorted([luminance(first), luminance(second)])

@@ -1,6 +1,7 @@
 """The audit's page shows the reports that are there: none, one of a smoke run, one with a failed gate."""
 
 import re
+import shutil
 from pathlib import Path
 
 import IPython.display
@@ -19,6 +20,7 @@ from attn_tutorial.study.audit import AuditReport, severity_table
 from attn_tutorial.study.images import prepare_images
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "clutter_audit.ipynb"
+TUNING = NOTEBOOK.parents[1] / "data" / "tuning"
 FALLING = [0.713, 0.68, 0.66, 0.62, 0.57, 0.524]
 
 
@@ -99,6 +101,7 @@ def page(tmp_path, monkeypatch, tiny_cifar):
         monkeypatch.setattr(style, "display", display)
         folder = tmp_path / "data" / "results"
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(TUNING, tmp_path / "data" / "tuning", dirs_exist_ok=True)
         for report in reports:
             (folder / report.file_name()).write_text(yaml.safe_dump(report.model_dump(mode="json")))
         namespace = {"__name__": "__main__"}

@@ -37,6 +37,13 @@ def test_a_variant_names_only_what_differs_in_a_part():
     assert by_name["baseline"] == Study.load("headline").plan("quick", CIFAR)[0].spec, "shared with the headline"
 
 
+@pytest.mark.parametrize("value", [None, 3, ["a"]])
+def test_a_part_that_is_none_is_refused_by_name(value):
+    study = Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {"clutter": value}}})
+    with pytest.raises(SpecError, match="clutter"):
+        study.plan("smoke", SHAPES)
+
+
 def test_more_seeds_keep_the_runs_of_fewer():
     study = Study.load("headline")
     one, two = (study.plan("quick", CIFAR, seeds) for seeds in (1, 2))
