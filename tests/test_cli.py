@@ -210,9 +210,9 @@ def test_audit_trains_judges_and_reports(call, tmp_path, tiny_cifar):
     assert [number for number, _ in verdicts] == ["1", "2", "3", "4", "5"]
     failed = [number for number, verdict in verdicts if verdict == "FAILED"]
     assert set(failed) <= {"1", "3"}, "what a few seconds of training decide"
-    assert first.returncode == (1 if failed else 0)
-    assert ("The benchmark does not pass" in first.stderr) == bool(failed)
-    assert "what it measures is no result" in first.stdout
+    assert first.returncode == 0, "networks of this preset are no verdict"
+    assert "The benchmark does not pass" not in first.stderr
+    assert "gates 1 and 3 no verdict" in first.stdout
     (report,) = (tmp_path / "data" / "runs").glob("audit-smoke-*.yaml")
     assert str(report.relative_to(tmp_path)) in first.stdout
     report.unlink()
