@@ -137,8 +137,7 @@ class Clutter:
         extent = image_set.images.shape[1]
         device = image_set.images.device
         indices = _positions(indices, image_set)
-        if type(epoch) is not int or not 0 <= epoch < 2**32:
-            raise InputError(f"epoch {epoch!r} was given; allowed is a whole number from 0 to 2^32-1")
+        check_epoch(epoch)
         own = indices if pool is image_set else None
         pool_words = packed(pool.images)
 
@@ -251,6 +250,12 @@ class _Tile:
         place = (first[:, None] + (at[:, None] * self.side + at).flatten()).to(torch.int64)
         pasted = canvas.flatten(1).scatter(1, place, shown.flatten(1)).view_as(canvas)
         return mixed(canvas, pasted, self.weight(feather)) if feather else pasted
+
+
+def check_epoch(epoch: object) -> None:
+    """Raise InputError for what is no epoch: a word of the generator's counter holds it."""
+    if type(epoch) is not int or not 0 <= epoch < 2**32:
+        raise InputError(f"epoch {epoch!r} was given; allowed is a whole number from 0 to 2^32-1")
 
 
 def _positions(indices: Tensor | Sequence[int], image_set: ImageSet) -> Tensor:

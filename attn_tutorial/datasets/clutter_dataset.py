@@ -7,9 +7,8 @@ import torch
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from attn_tutorial.datasets.clutter import CanvasBatch, Clutter
+from attn_tutorial.datasets.clutter import CanvasBatch, Clutter, check_epoch
 from attn_tutorial.datasets.images import ImageSet
-from attn_tutorial.errors import InputError
 
 
 class ClutterDataset(Dataset[Any]):
@@ -56,8 +55,7 @@ class ClutterDataset(Dataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the clutter of an epoch, 0 to 2^32-1: each brings new clutter. Call it before iterating a loader."""
-        if type(epoch) is not int or not 0 <= epoch < 2**32:
-            raise InputError(f"epoch {epoch!r} was given; allowed is a whole number from 0 to 2^32-1")
+        check_epoch(epoch)
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:

@@ -88,6 +88,14 @@ class ImageSet:
             may_lend=None if self.may_lend is None else self.may_lend[chosen],
         )
 
+    def spread(self, count: int) -> Tensor:
+        """Positions of ``count`` images, or of all where there are fewer, at an even stride: int64.
+
+        The first ones of a set from class folders would all be of one class.
+        """
+        count = min(count, len(self))
+        return torch.arange(count, device=self.labels.device) * len(self) // count
+
     def _map_images(self, change: Callable[[Tensor], Tensor]) -> Tensor:
         """Images with a change made to their pixel words, so that they keep their storage of four bytes a pixel."""
         return unpacked(change(packed(self.images)))[..., :3]

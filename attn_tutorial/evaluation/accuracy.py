@@ -57,10 +57,8 @@ def accuracy_by_severity(
 
     @functools.cache
     def accuracy_recalibrated(types: tuple[str, ...], severity: int) -> float:
-        count = min(_RECALIBRATION_IMAGES, len(train))
-        # An even stride over the set, since class folders come class by class.
-        chosen = torch.arange(count, device=train.images.device) * len(train) // count
-        renders = (clutter(types, severity).render(train, part) for part in chosen.split(_BATCH))
+        parts = train.spread(_RECALIBRATION_IMAGES).split(_BATCH)
+        renders = (clutter(types, severity).render(train, part) for part in parts)
         return share_right(recalibrated(model, (to_input(batch.canvas) for batch in renders)), types, severity)
 
     rows = []

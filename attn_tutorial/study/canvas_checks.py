@@ -24,7 +24,7 @@ def compare_ways(images: ImageSet, count: int) -> list[Comparison]:
         count: how many canvases; each takes 9 KB of memory, twice.
 
     """
-    chosen = _spread(images, count)
+    chosen = images.spread(count)
     order = torch.arange(len(chosen))
     other = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
     first = _render(images, chosen, order, _BATCH, threads=1, way="batches of 128")
@@ -51,7 +51,7 @@ def background_deviations(images: ImageSet, count: int) -> list[float]:
     It is taken channel by channel (the root of the mean variance), so that a plain colour has none.
     """
     deviations = []
-    for part in _parts(_spread(images, count), "severity 0"):
+    for part in _parts(images.spread(count), "severity 0"):
         batch = Clutter(CLUTTER_TYPES, severity=0).render(images, part)
         outside = _outside_the_tile(batch)[:, None]
         pixels = batch.canvas.to(torch.int64) * outside
@@ -122,12 +122,6 @@ def count_kinds(between: str, found: Pairs) -> list[Duplicates]:
         )
         for kind in np.unique(found.kind)
     ]
-
-
-def _spread(images: ImageSet, count: int) -> Tensor:
-    """Positions of `count` images at an even stride, since class folders come class by class."""
-    count = min(count, len(images))
-    return torch.arange(count) * len(images) // count
 
 
 def _parts(chosen: Tensor, way: str, size: int = _BATCH) -> Iterator[Tensor]:

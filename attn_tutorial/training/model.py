@@ -31,10 +31,8 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
             num_classes=len(train.classes),
         )
     if spec.backbone.stem == "whiten4":
-        count = min(_WHITENING_IMAGES, len(train))
-        # An even stride over the set, since class folders come class by class.
-        chosen = torch.arange(count) * len(train) // count
-        whiten_stem_(model, to_input(train_clutter(spec).render(train, chosen).canvas).cpu())
+        canvases = train_clutter(spec).render(train, train.spread(_WHITENING_IMAGES)).canvas
+        whiten_stem_(model, to_input(canvases).cpu())
     return model.to(train.images.device, memory_format=torch.channels_last)
 
 
