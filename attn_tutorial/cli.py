@@ -226,6 +226,12 @@ _how = _together(
     click.option("--workers", type=int, help="Processes; one a core by default."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
     click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."),
+    click.option(
+        "--precision",
+        default="auto",
+        show_default=True,
+        help="Of training: float32, bfloat16, or auto: bfloat16 where the device computes in it.",
+    ),
 )
 
 

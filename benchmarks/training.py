@@ -1,71 +1,213 @@
-"""Measure, in one process and as ratios: the whole training step against the model alone on a fixed batch.
+"""Measure training, in one call and as ratios.
+
+1. The whole step against the model alone on a fixed batch: what rendering, normalising and logging cost.
+2. What precision and memory format give, and what a checkpoint costs.
+3. Against the loop that users start from (`naive.py`): on one core, and on the whole machine.
+4. Two runs at a time, one thread each, against one run on two threads.
 
 Run by `make bench`. Medians over interleaved rounds, so that a machine whose speed drifts does not favour one side.
 """
 
+import multiprocessing
+import os
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
 import torch
 
-from attn_tutorial.datasets import Batches, load_images
-from attn_tutorial.spec import RunSpec
+from attn_tutorial.datasets import Batches, ImageSet, load_images
+from attn_tutorial.spec import BackboneSpec, RunSpec
 from attn_tutorial.study import Study
 from attn_tutorial.study.record import Images
-from attn_tutorial.training import build_model, keep_memory
-from attn_tutorial.training.loop import make_optimisers, train_step
+from attn_tutorial.training import Execution, build_model, keep_memory
+from attn_tutorial.training.checkpoint import save_checkpoint
+from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.model import train_clutter
+from attn_tutorial.training.optimisers import make_optimisers
+
+CPU = torch.device("cpu")
 
 
-def seconds_of(work) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def measure(spec: RunSpec, images, rounds: int) -> dict[str, float]:
-    model = build_model(spec, images).train()
-    optimisers = make_optimisers(model, spec.training)
-    batches = Batches(images, train_clutter(spec), spec.training.batch_size)
-    fixed = batches.at(0)
-    steps = iter(range(1, 10_000))
-
-    def alone():
-        train_step(model, optimisers, *fixed, spec.training.label_smoothing)
-
-    def whole():
-        train_step(model, optimisers, *batches.at(next(steps)), spec.training.label_smoothing)
-
-    def rendering():
-        batches.at(next(steps))
-
-    works = (alone, whole, rendering)
-    for work in works:
+def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    for work in works.values():
         work()
-    taken = [[seconds_of(work) for work in works] for _ in range(rounds)]
-    model_only, step, render = (statistics.median(column) for column in zip(*taken, strict=True))
-    return {
-        "images/s, whole step": spec.training.batch_size / step,
-        "model only ÷ whole step": model_only / step,
-        "rendering ÷ whole step": render / step,
+    taken = [[seconds_of(work) for work in works.values()] for _ in range(rounds)]
+    columns = zip(*taken, strict=True)
+    return dict(zip(works, (statistics.median(column) for column in columns), strict=True))
+
+
+class Training:
+    """The package's step; call it to make one. Losses are read at every fiftieth, as a learning curve does."""
+
+    def __init__(self, images: ImageSet, spec: RunSpec, execution: Execution | None = None):
+        self.execution = execution or Execution.choose(CPU, "auto", spec.backbone, spec.clutter.canvas)
+        self.spec = spec
+        self.model = self.execution.place(build_model(spec, images), CPU).train()
+        self.optimisers = make_optimisers(self.model, spec.training)
+        self.batches = Batches(images, train_clutter(spec), spec.training.batch_size)
+        self.recent = torch.zeros(50, 2)
+        self.step = 0
+
+    def __call__(self) -> None:
+        """Make a step on the next batch."""
+        self.on(*self.batches.at(self.step))
+        self.step += 1
+        if self.step % len(self.recent) == 0:
+            self.recent.mean(0).tolist()
+
+    def on(self, x: torch.Tensor, label: torch.Tensor) -> None:
+        """Make a step on a given batch."""
+        smoothing = self.spec.training.label_smoothing
+        row = train_step(self.model, self.optimisers, x, label, smoothing, self.execution)
+        self.recent[self.step % len(self.recent)] = row
+
+
+def measure(spec: RunSpec, images: ImageSet, rounds: int) -> dict[str, float]:
+    """The whole step of one network against its parts."""
+    training = Training(images, spec)
+    fixed = training.batches.at(0)
+    works: dict[str, Callable[[], object]] = {
+        "model only": lambda: training.on(*fixed),
+        "whole": training,
+        "rendering": lambda: training.batches.at(training.step + 1),
     }
+    taken = medians(works, rounds)
+    return {
+        "images/s, whole step": spec.training.batch_size / taken["whole"],
+        "model only ÷ whole step": taken["model only"] / taken["whole"],
+        "rendering ÷ whole step": taken["rendering"] / taken["whole"],
+    }
+
+
+def by_execution(spec: RunSpec, images: ImageSet, rounds: int) -> pd.DataFrame:
+    """The same network in each precision and memory format."""
+    threads = torch.get_num_threads()
+    works: dict[str, Callable[[], object]] = {
+        f"{precision}, {layout}": Training(images, spec, Execution(precision, layout, threads, compiled=False))
+        for precision in ("float32", "bfloat16")
+        for layout in ("contiguous", "channels_last")
+    }
+    taken = medians(works, rounds)
+    speed = pd.Series({name: spec.training.batch_size / seconds for name, seconds in taken.items()})
+    return pd.DataFrame({"images/s": speed.round(), "÷ first": (speed / speed.iloc[0]).round(2)})
+
+
+def checkpoint_share(spec: RunSpec, images: ImageSet, every: float) -> float:
+    """Share of the time that goes into checkpoints, one written each `every` seconds."""
+    training = Training(images, spec)
+    training()
+    state: dict[str, Any] = {
+        "model": training.model.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in training.optimisers],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        taken = [seconds_of(lambda i=i: save_checkpoint(Path(folder), "run", i, state, CPU)) for i in range(9)]
+    return statistics.median(taken) / every
+
+
+def _serve(pipe: Connection, side: str, threads: int, spec: RunSpec) -> None:
+    """A process of one side: makes as many steps as it is told, and says how long they took."""
+    torch.set_num_threads(threads)
+    images = load_images("auto", "train")
+    work: Callable[[], object]
+    if side == "ours":
+        keep_memory()
+        work = Training(images, spec)
+    else:
+        from naive import NaiveTraining
+
+        work = NaiveTraining(images, spec, workers=int(side.split()[1]))
+    work()
+    pipe.send("ready")
+    while steps := pipe.recv():
+        pipe.send(seconds_of(lambda n=steps: [work() for _ in range(n)]))
+
+
+class Side:
+    """One way to train, in a process of its own, or several at once."""
+
+    def __init__(self, side: str, threads: int, spec: RunSpec, processes: int = 1):
+        context = multiprocessing.get_context("spawn")
+        self.spec, self.pipes = spec, []
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            context.Process(target=_serve, args=(theirs, side, threads, spec), daemon=False).start()
+            self.pipes.append(ours)
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def images_per_second(self, steps: int) -> float:
+        """Make so many steps in each process, all at once, and return how many images a second they got through."""
+        for pipe in self.pipes:
+            pipe.send(steps)
+        return sum(steps * self.spec.training.batch_size / pipe.recv() for pipe in self.pipes)
+
+    def close(self) -> None:
+        """End the processes."""
+        for pipe in self.pipes:
+            pipe.send(0)
+
+
+def compare(sides: dict[str, Side], rounds: int, steps: int) -> pd.DataFrame:
+    """Images per second of each side, and the median of the rounds' ratios to the first one."""
+    try:
+        speeds = pd.DataFrame(
+            [{name: side.images_per_second(steps) for name, side in sides.items()} for _ in range(rounds)]
+        )
+    finally:
+        for side in sides.values():
+            side.close()
+    ratios = speeds.div(speeds.iloc[:, 0], axis=0)
+    return pd.DataFrame({"images/s": speeds.median().round(), "÷ first": ratios.median().round(2)})
 
 
 @click.command(help=__doc__)
 @click.option("--rounds", default=15, show_default=True, help="Interleaved rounds; the median is reported.")
-@click.option("--threads", default=1, show_default=True, help="Threads of torch.")
-def main(rounds: int, threads: int) -> None:
+@click.option("--steps", default=6, show_default=True, help="Steps a round, where processes are compared.")
+def main(rounds: int, steps: int) -> None:
     keep_memory()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     images = load_images("auto", "train")
     about = Images(name=images.name, source=images.source, fingerprint=images.fingerprint, archive_sha256=None)
     runs = Study.load("headline").plan("quick", about, seeds=1)
-    table = pd.DataFrame({run.variant: measure(run.spec, images, rounds) for run in runs}).T
+    spec = runs[0].spec
+    resnet20 = spec.model_copy(update={"backbone": BackboneSpec(depth=20, width=16, stem="conv3")})
+    print(f"{images.source}; batch {spec.training.batch_size}, {rounds} rounds")
+
+    print("\nThe whole step, one thread")
+    specs = {**{run.variant: run.spec for run in runs}, "ResNet-20, no block": resnet20}
+    table = pd.DataFrame({name: measure(each, images, rounds) for name, each in specs.items()}).T
     table["time ÷ baseline's"] = table["images/s, whole step"].iloc[0] / table["images/s, whole step"]
-    print(f"{images.source}; {threads} thread(s), batch {runs[0].spec.training.batch_size}, {rounds} rounds")
     print(table.round(3).to_string())
+
+    print("\nPrecision and memory format, one thread, whole step")
+    print(by_execution(spec, images, rounds).to_string())
+    print(f"\nA checkpoint each 60 s takes {checkpoint_share(spec, images, 60.0):.2%} of the time")
+
+    print("\nAgainst the loop that users start from, one core")
+    alone = {"naive, 0 workers": Side("naive 0", 1, spec), "ours": Side("ours", 1, spec)}
+    print(compare(alone, rounds, steps).to_string())
+    print("\nThe whole machine, two cores")
+    whole = {
+        "naive, 2 threads, 2 workers": Side("naive 2", 2, spec),
+        "ours, one run, 2 threads": Side("ours", 2, spec),
+        "ours, two runs, 1 thread each": Side("ours", 1, spec, processes=2),
+    }
+    print(compare(whole, rounds, steps).to_string())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch import nn
 
 from attn_tutorial.datasets import Clutter, ImageSet, to_input
 from attn_tutorial.evaluation.recalibration import recalibrated
+from attn_tutorial.evaluation.scores import scores
 from attn_tutorial.spec import RunSpec
 
 _BATCH = 250
@@ -30,9 +31,9 @@ def accuracy_by_severity(
         should_stop: asked between batches; when true, `InterruptedError` is raised.
 
     Returns:
-        one row for each composition and severity: `types`, `severity`, `accuracy` (0 to 1), `images`, and
-        `recalibrated` (0 to 1, or None where not asked for). At severity 0 every composition is the same weak
-        background, and is tested once.
+        one row for each composition and severity: `types`, `severity`, `images`, what `scores` says (`accuracy`, 0 to
+        1, `per_class`, `ece`, `nll`, `brier`), and `recalibrated` (accuracy, or None where not asked for). At severity
+        0 every composition is the same weak background, and is tested once.
 
     """
     model.eval()
@@ -42,24 +43,25 @@ def accuracy_by_severity(
     def clutter(types: tuple[str, ...], severity: int) -> Clutter:
         return Clutter(types, severity, seed=_TEST_SEED, **spec.clutter.render_options())
 
-    def share_right(network: nn.Module, types: tuple[str, ...], severity: int) -> float:
-        correct = torch.zeros((), dtype=torch.int64, device=test.images.device)
+    def answers(network: nn.Module, types: tuple[str, ...], severity: int) -> dict[str, Any]:
+        logits = []
         for indices in torch.arange(len(test), device=test.images.device).split(_BATCH):
             if should_stop():
                 raise InterruptedError("stopped while testing")
             batch = clutter(types, severity).render(test, indices)
-            correct += (network(to_input(batch.canvas)).argmax(1) == batch.label).sum()
-        return correct.item() / len(test)
+            logits.append(network(to_input(batch.canvas)).float())
+        return scores(torch.cat(logits), test.labels)
 
     @functools.cache
-    def accuracy(types: tuple[str, ...], severity: int) -> float:
-        return share_right(model, types, severity)
+    def as_trained(types: tuple[str, ...], severity: int) -> dict[str, Any]:
+        return answers(model, types, severity)
 
     @functools.cache
     def accuracy_recalibrated(types: tuple[str, ...], severity: int) -> float:
         parts = train.spread(_RECALIBRATION_IMAGES).split(_BATCH)
         renders = (clutter(types, severity).render(train, part) for part in parts)
-        return share_right(recalibrated(model, (to_input(batch.canvas) for batch in renders)), types, severity)
+        network = recalibrated(model, (to_input(batch.canvas) for batch in renders))
+        return float(answers(network, types, severity)["accuracy"])
 
     rows = []
     for name in spec.evaluation.types:
@@ -70,8 +72,8 @@ def accuracy_by_severity(
                 {
                     "types": name,
                     "severity": severity,
-                    "accuracy": accuracy(types, severity),
                     "images": len(test),
+                    **as_trained(types, severity),
                     "recalibrated": again,
                 }
             )

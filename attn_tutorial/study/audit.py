@@ -129,7 +129,8 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
             [checks.check_fragments(train, in_train), checks.check_fragments(test, in_bank)],
             examples,
         ),
-        **circumstances(prepared, "cuda" if torch.cuda.is_available() else "cpu", torch.get_num_threads()),
+        threads=torch.get_num_threads(),
+        **circumstances(prepared, "cuda" if torch.cuda.is_available() else "cpu"),
     )
     _write(report, results)
     return report

@@ -1,7 +1,6 @@
 """What the gates measure on the canvases themselves. Importing this module loads torch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from tqdm import tqdm
 from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, CanvasBatch, Clutter, ImageSet
 from attn_tutorial.datasets.near_duplicates import Pairs, near_duplicates
 from attn_tutorial.study.gates import Comparison, Duplicates, Fragments, Twins
+from attn_tutorial.training import thread_count
 
 _BATCH = 128
 _EXAMPLES = 4  # of each kind of duplicate
@@ -147,7 +147,7 @@ def _render(
     clutter = Clutter(CLUTTER_TYPES, SEVERITIES)
     canvas = torch.empty(len(chosen), 3, clutter.canvas, clutter.canvas, dtype=torch.uint8)
     mask = torch.empty(len(chosen), clutter.canvas, clutter.canvas, dtype=torch.bool)
-    with _threads(threads):
+    with thread_count(threads):
         for part in _parts(positions, way, size):
             batch = clutter.render(images, chosen[part])
             canvas[part], mask[part] = batch.canvas.cpu(), batch.visible_mask.cpu()
@@ -157,13 +157,3 @@ def _render(
 def _differing(way: str, first: tuple[Tensor, Tensor], again: tuple[Tensor, Tensor]) -> Comparison:
     pixels = int((first[0] != again[0]).any(1).sum())
     return Comparison(way=way, pixels=pixels, mask_pixels=int((first[1] != again[1]).sum()))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,7 +17,17 @@ from attn_tutorial.evaluation import accuracy_by_severity
 from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.record import Record, circumstances
 from attn_tutorial.study.study import PlannedRun
-from attn_tutorial.training import Diverged, Progress, Stopped, Trained, choose_device, fit, weights_sha256
+from attn_tutorial.training import (
+    Diverged,
+    OutOfMemory,
+    Progress,
+    Stopped,
+    Trained,
+    choose_device,
+    fit,
+    thread_count,
+    weights_sha256,
+)
 
 Outcome = Literal["done", "diverged", "failed", "stopped", "busy"]
 
@@ -37,6 +47,7 @@ class Setting:
     device: str
     checkpoint_every: float
     """Seconds."""
+    precision: str = "auto"
 
 
 def execute(
@@ -83,17 +94,28 @@ def _execute(
     }
     try:
         train, test = (_images(split, setting, device) for split in ("train", run.spec.evaluation.split))
-        trained = fit(run.spec, train, checkpoints, setting.checkpoint_every, on_progress, should_stop)
+        trained = fit(
+            run.spec, train, checkpoints, setting.checkpoint_every, on_progress, should_stop, setting.precision
+        )
         began = time.perf_counter()
-        accuracy = accuracy_by_severity(trained.model, run.spec, test, train, should_stop)
-        outcome: dict[str, Any] = _outcome(trained, accuracy, time.perf_counter() - began)
+        with thread_count(trained.execution.threads):
+            accuracy = accuracy_by_severity(trained.model, run.spec, test, train, should_stop)
+        outcome: dict[str, Any] = {
+            "status": "done",
+            "accuracy": accuracy,
+            "weights_sha256": weights_sha256(trained.model),
+            "evaluation_seconds": time.perf_counter() - began,
+            **_training(trained),
+        }
     except (Stopped, InterruptedError):
         return "stopped"
     except Diverged as error:
-        outcome = {"status": "diverged", "error": str(error)}
+        outcome = {"status": "diverged", "error": str(error), "diverged_at": error.step, **_training(error.trained)}
+    except OutOfMemory as error:
+        outcome = {"status": "failed", "error": str(error)}
     except Exception as error:
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
-    ledger.add(Record(**known, **outcome, **circumstances(setting.images, device.type, torch.get_num_threads())))
+    ledger.add(Record(**known, **outcome, **circumstances(setting.images, device.type)))
     if outcome["status"] != "failed":
         shutil.rmtree(checkpoints, ignore_errors=True)
     status: Outcome = outcome["status"]
@@ -104,16 +126,15 @@ def _images(split: str, setting: Setting, device: torch.device) -> ImageSet:
     return load_images(setting.images.name, split, root=setting.root, source=setting.source).to(device)
 
 
-def _outcome(trained: Trained, accuracy: list[dict[str, Any]], evaluation_seconds: float) -> dict[str, Any]:
+def _training(trained: Trained) -> dict[str, Any]:
+    """The fields of a record that tell of the training, brought to its end or not."""
+    samples = int(trained.curve[-1]["samples"]) if trained.curve else 0
     return {
-        "status": "done",
-        "accuracy": accuracy,
         "curve": trained.curve,
-        "weights_sha256": weights_sha256(trained.model),
         "parameters": sum(weight.numel() for weight in trained.model.parameters() if weight.requires_grad),
-        "samples": trained.samples,
-        "samples_per_second": trained.samples / trained.seconds,
+        "samples": samples,
+        "samples_per_second": samples / trained.seconds,
         "training_seconds": trained.seconds,
-        "evaluation_seconds": evaluation_seconds,
         "resumed_at": trained.resumed_at,
+        **trained.execution.as_dict(),
     }

@@ -230,7 +230,8 @@ def decline(baseline: Record) -> Decline:
         before: Accuracy | None = None
         for row in _of(baseline, types):
             change, low, high = _difference(before, row) if before else (None, None, None)
-            rows.append(Level(**row.model_dump(), change=change, low=low, high=high))
+            shared = row.model_dump(include=set(Level.model_fields))
+            rows.append(Level(**shared, change=change, low=low, high=high))
             if low is not None and low > 0:
                 rises.append(f"{types} at severity {row.severity}")
             before = row
@@ -262,7 +263,7 @@ def weak_background(deviations: Sequence[float], records: Mapping[str, Record]) 
 
     """
     rows = [
-        Shortcut(variant=variant, **row.model_dump(exclude={"images"}))
+        Shortcut(variant=variant, **row.model_dump(include=set(Shortcut.model_fields)))
         for variant in ("severity_0_only", "severity_0_only_blank")
         for row in records[variant].accuracy
     ]

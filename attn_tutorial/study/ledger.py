@@ -5,6 +5,7 @@ import functools
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from attn_tutorial.study.study import PlannedRun
 
 
-_ROOM = 16_384  # bytes that must be free before hours of work begin; a record takes about 5,000
+_ROOM = 65_536  # bytes that must be free before hours of work begin; a record takes about 15,000
+_NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of them takes one line
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,7 @@ class Ledger:
     def add(self, record: Record) -> None:
         """Write a record, whole or not at all."""
         text = json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
+        text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self._path(record.run_id), text.encode())

@@ -26,6 +26,14 @@ class Accuracy(BaseModel):
     accuracy: float
     """Share of the images named right, 0 to 1."""
     images: int
+    per_class: list[float] = []
+    """The same for the images of each class, in the order of the classes."""
+    ece: float | None = None
+    """Expected calibration error over 15 bins, 0 to 1."""
+    nll: float | None = None
+    """Mean negative log-likelihood, nats."""
+    brier: float | None = None
+    """Mean Brier score, summed over the classes, 0 to 2."""
     recalibrated: float | None = None
     """The same with BatchNorm statistics taken anew, from training images in this clutter; None where not tested."""
 
@@ -60,6 +68,8 @@ class Record(BaseModel):
     spec: RunSpec
     status: Literal["done", "diverged", "failed"]
     error: str | None = None
+    diverged_at: int | None = None
+    """The step, counted from 1, whose loss was the first that is not finite."""
     accuracy: list[Accuracy] = []
     curve: list[CurvePoint] = []
     weights_sha256: str | None = None
@@ -78,11 +88,32 @@ class Record(BaseModel):
     git_revision: str | None
     device: str
     processor: str
-    threads: int
+    threads: int | None = None
+    """Of torch, in training and testing; None where it did not come to that, as of the three that follow."""
+    precision: str | None = None
+    """Of the forward and the backward pass in training."""
+    memory_format: str | None = None
+    compiled: bool | None = None
     finished_at: str
 
+    def summary(self) -> str:
+        """One line: how the run ended, how accurate its network is, and what it took."""
+        parts: list[str] = [self.status]
+        if self.accuracy:
+            types = self.accuracy[0].types
+            shares = [row.accuracy for row in self.accuracy if row.types == types]
+            parts.append(f"accuracy {100 * sum(shares) / len(shares):.1f} % ({types}, mean over severities)")
+        if self.training_seconds and self.samples_per_second:
+            minutes = self.training_seconds / 60
+            parts.append(f"trained in {minutes:.1f} min at {self.samples_per_second:.0f} images/s in {self.precision}")
+        if self.resumed_at:
+            parts.append(f"resumed at step {', '.join(map(str, self.resumed_at))}")
+        if self.error:
+            parts.append(self.error.splitlines()[0])
+        return "; ".join(parts)
 
-def circumstances(images: Prepared, device: str, threads: int) -> dict[str, Any]:
+
+def circumstances(images: Prepared, device: str) -> dict[str, Any]:
     """Return the fields of a record that say on what and with what a run was made."""
     return {
         "data": {
@@ -99,7 +130,6 @@ def circumstances(images: Prepared, device: str, threads: int) -> dict[str, Any]
         "git_revision": git_revision(),
         "device": device,
         "processor": _processor(),
-        "threads": threads,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

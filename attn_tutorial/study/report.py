@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
+from attn_tutorial.study.record import Record
 from attn_tutorial.study.study import PlannedRun
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Report:
         )
         self._show()
 
-    def ended(self, run_id: str, outcome: str) -> None:
-        """Take in that a run has ended, how, and say so."""
+    def ended(self, run_id: str, outcome: str, record: Record | None) -> None:
+        """Take in that a run has ended, how, and say so, with what its record says."""
         self._latest.pop(run_id, None)
         if outcome == "busy":
             if run_id not in self._busy:
@@ -65,7 +66,7 @@ class Report:
             return
         if outcome in ("done", "diverged", "failed"):
             self._seen[run_id] = self._images[run_id]
-        self._say(f"{self._names[run_id]}: {outcome}")
+        self._say(f"{self._names[run_id]}: {record.summary() if record else outcome}")
         self._show()
 
     def _show(self) -> None:

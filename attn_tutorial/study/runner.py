@@ -69,9 +69,9 @@ def run_study(
     with Report(missing, already=len(runs) - len(missing)) as report, _stop_on_interrupt() as stop:
         try:
             if runner == "serial":
-                _serial(missing, setting, report, stop)
+                _serial(missing, setting, ledger, report, stop)
             else:
-                _processes(missing, setting, report, stop, workers, threads=max(1, cores // workers))
+                _processes(missing, setting, ledger, report, stop, workers, threads=max(1, cores // workers))
         except KeyboardInterrupt:
             stop.set()
     counts = _count(runs, ledger)
@@ -89,7 +89,9 @@ def _count(runs: list[PlannedRun], ledger: Ledger) -> dict[str, int]:
     return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
-def _serial(missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event) -> None:
+def _serial(
+    missing: list[PlannedRun], setting: "Setting", ledger: Ledger, report: Report, stop: threading.Event
+) -> None:
     from attn_tutorial.study.execute import execute
     from attn_tutorial.training import keep_memory
 
@@ -101,13 +103,19 @@ def _serial(missing: list[PlannedRun], setting: "Setting", report: Report, stop:
             waiting, busy = busy, waiting
         run = waiting.popleft()
         outcome = execute(run, setting, functools.partial(report.progress, run.run_id), stop.is_set)
-        report.ended(run.run_id, outcome)
+        report.ended(run.run_id, outcome, ledger.get(run.run_id))
         if outcome == "busy":
             busy.append(run)
 
 
 def _processes(
-    missing: list[PlannedRun], setting: "Setting", report: Report, stop: threading.Event, workers: int, threads: int
+    missing: list[PlannedRun],
+    setting: "Setting",
+    ledger: Ledger,
+    report: Report,
+    stop: threading.Event,
+    workers: int,
+    threads: int,
 ) -> None:
     # A fresh process for each worker: a forked one would inherit torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
@@ -137,7 +145,7 @@ def _processes(
             for future in ended:
                 run = running.pop(future)
                 outcome = future.result()
-                report.ended(run.run_id, outcome)
+                report.ended(run.run_id, outcome, ledger.get(run.run_id))
                 if outcome == "busy":
                     later.append((time.monotonic() + _BUSY, run))
     except BrokenProcessPool:

@@ -20,6 +20,7 @@ def start_study(
     workers: int | None = None,
     device: str = "auto",
     checkpoint_every: float = 60.0,
+    precision: str = "auto",
 ) -> tuple[list[PlannedRun], dict[str, int]]:
     """Train what the ledger lacks of a study; return its plan, and how many of its runs are in which state.
 
@@ -34,6 +35,7 @@ def start_study(
         workers: see `run_study`.
         device: "auto", "cpu", "cuda" or "mps".
         checkpoint_every: seconds.
+        precision: of training: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it.
 
     """
     if not checkpoint_every >= 0:  # so that "not a number" is refused, too
@@ -47,8 +49,11 @@ def start_study(
     images, source = prepare_images(data, Path(root), preset)
     runs = loaded.plan(preset, images, seeds)
     from attn_tutorial.study.execute import Setting
-    from attn_tutorial.training import choose_device
+    from attn_tutorial.training import check_precision, choose_device
 
     choose_device(device)
-    setting = Setting(loaded.name, preset, images, Path(root), source, Path(results), device, checkpoint_every)
+    check_precision(precision)
+    setting = Setting(
+        loaded.name, preset, images, Path(root), source, Path(results), device, checkpoint_every, precision
+    )
     return runs, run_study(runs, setting, runner, workers)

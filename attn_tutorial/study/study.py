@@ -65,8 +65,11 @@ class Study(Part):
     name: str
     title: str
     question: str
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    """The fields of `RunSpec` that all variants share and that differ from the preset's."""
     variants: dict[str, dict[str, Any]]
-    """By name: the fields of `RunSpec` in which a variant differs from the baseline."""
+    """By name: the fields of `RunSpec` in which a variant differs from the baseline; and `length`, the length of its
+    training as a multiple of the preset's."""
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -96,10 +99,11 @@ class Study(Part):
             "clutter": scale.clutter.model_dump(),
             "evaluation": {"images": scale.test_images},
         }
+        shared = _changed(shared, self.fixed)
         runs = []
         for seed in seeds:
             for variant, change in self.variants.items():
-                spec = RunSpec.parse(_changed({**shared, "seed": seed}, change))
+                spec = RunSpec.parse(_lengthened(_changed({**shared, "seed": seed}, change)))
                 runs.append(PlannedRun(spec.run_id(images.fingerprint), variant, spec))
         return runs
 
@@ -126,6 +130,16 @@ def _changed(fields: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         if isinstance(fields.get(name), dict) and isinstance(value, dict)
     }
     return {**fields, **change, **parts}
+
+
+def _lengthened(fields: dict[str, Any]) -> dict[str, Any]:
+    length = fields.pop("length", 1)
+    if isinstance(length, bool) or not isinstance(length, int | float) or not 0 < length < float("inf"):
+        raise SpecError(f"length {length!r} was given; allowed is a number above 0: a multiple of the preset's samples")
+    if length == 1:
+        return fields
+    training = fields["training"]
+    return {**fields, "training": {**training, "samples": round(length * training["samples"])}}
 
 
 def study_names() -> list[str]:

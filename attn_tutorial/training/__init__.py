@@ -6,8 +6,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": ["Diverged", "Progress", "Stopped", "Trained", "fit"],
-        "machine": ["choose_device", "keep_memory"],
+        "loop": ["Diverged", "OutOfMemory", "Progress", "Stopped", "Trained", "fit"],
+        "machine": ["Execution", "check_precision", "choose_device", "keep_memory", "thread_count"],
         "model": ["build_model", "weights_sha256"],
         "muon": ["Muon"],
     },

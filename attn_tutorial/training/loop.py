@@ -1,8 +1,10 @@
 """The training loop: from a `RunSpec` to a trained network, resumable at any moment to the same bits."""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from attn_tutorial.datasets import Batches, ImageSet
-from attn_tutorial.spec import RunSpec, TrainingSpec
+from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.checkpoint import load_checkpoint, save_checkpoint
+from attn_tutorial.training.machine import Execution, thread_count
 from attn_tutorial.training.model import build_model, train_clutter
-from attn_tutorial.training.muon import Muon
+from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
 
 _POINTS = 40
 """Points of a learning curve; the loss is read from the device only then."""
@@ -40,17 +43,29 @@ class Trained:
     """A trained network and how it came about."""
 
     model: nn.Module
-    curve: list[dict[str, float]]
+    execution: Execution
+    """How the machine computed it."""
+    curve: list[dict[str, float]] = field(default_factory=list)
     """Points with `samples` seen, mean `loss` and training `accuracy` since the point before."""
-    seconds: float
+    seconds: float = 0.0
     """Of training, those before an interruption included; rendering included, evaluation not."""
-    samples: int
     resumed_at: list[int] = field(default_factory=list)
     """Steps at which the run was resumed from a checkpoint."""
 
 
 class Diverged(RuntimeError):
     """The loss became NaN or infinite."""
+
+    def __init__(self, step: int, steps: int, loss: float, trained: Trained):
+        super().__init__(f"the loss became {loss} at step {step} of {steps}: lower the learning rates")
+        self.step = step
+        """The step, counted from 1, whose loss was the first that is not finite."""
+        self.trained = trained
+        """The network as it is, and its curve until then."""
+
+
+class OutOfMemory(RuntimeError):
+    """The device has no memory for a step."""
 
 
 class Stopped(RuntimeError):
@@ -64,6 +79,7 @@ def fit(
     checkpoint_every: float = 60.0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    precision: str = "auto",
 ) -> Trained:
     """Train a run from its start, or from its newest checkpoint where there is one.
 
@@ -74,92 +90,113 @@ def fit(
         checkpoint_every: seconds between checkpoints.
         on_progress: called at every point of the learning curve.
         should_stop: asked after every step; when true, a checkpoint is written and `Stopped` raised.
+        precision: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it.
 
-    The same spec, images, machine and number of threads give the same weights bit for bit, interrupted or not.
-    Raises `Diverged` when the loss is no longer finite, `ValueError` when the spec does not fit the images.
+    The same spec, images, machine, precision and number of threads give the same weights bit for bit, interrupted or
+    not: a resumed run goes on with the precision, memory format and number of threads that it began with.
+
+    Raises `Diverged` when the loss is no longer finite, `OutOfMemory`, `ValueError` when the spec does not fit the
+    images, `InputError` when `checkpoints` holds those of another run.
 
     """
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
-    recipe = spec.training
+    recipe, device = spec.training, train.images.device
     batches = Batches(train, train_clutter(spec), recipe.batch_size)
     steps = recipe.samples // recipe.batch_size
     if steps < 1:
         raise ValueError(
             f"samples {recipe.samples} is less than one batch of {recipe.batch_size}: raise samples or lower batch_size"
         )
-    device = train.images.device
-    model = build_model(spec, train)
-    optimisers = make_optimisers(model, recipe)
-    trained = Trained(model, [], 0.0, steps * recipe.batch_size)
-    totals = torch.zeros(2, device=device)
-    first, since = 0, 0
+    run_id = spec.run_id(train.fingerprint)
+    state = load_checkpoint(checkpoints, run_id, device) if checkpoints else None
+    execution = (
+        Execution(**state["execution"])
+        if state
+        else Execution.choose(device, precision, spec.backbone, spec.clutter.canvas)
+    )
+    with _surroundings(spec.seed, execution, device):
+        model = execution.place(build_model(spec, train), device)
+        optimisers = make_optimisers(model, recipe)
+        trained = Trained(model, execution)
+        every = max(1, steps // _POINTS)
+        recent = torch.zeros(every + steps % every, 2, device=device)  # loss and accuracy since the last point
+        first, since = 0, 0
+        if state:
+            model.load_state_dict(state["model"])
+            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+            first, since, recent = state["step"], state["since"], state["recent"]
+            trained.curve, trained.seconds = state["curve"], state["seconds"]
+            trained.resumed_at = [*state["resumed_at"], first]
+            _set_random_state(state["random"], device)
 
-    state = load_checkpoint(checkpoints, device) if checkpoints else None
-    if state is not None:
-        model.load_state_dict(state["model"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        first, since, totals = state["step"], state["since"], state["totals"]
-        trained.curve, trained.seconds = state["curve"], state["seconds"]
-        trained.resumed_at = [*state["resumed_at"], first]
-
-    def save(step: int) -> None:
-        if checkpoints:
+        def save(step: int) -> bool:
+            if not checkpoints:
+                return False
             saved: dict[str, Any] = {
                 "model": model.state_dict(),
                 "optimisers": [optimiser.state_dict() for optimiser in optimisers],
                 "step": step,
                 "since": since,
-                "totals": totals,
+                "recent": recent,
                 "curve": trained.curve,
                 "seconds": before + time.perf_counter() - began,
                 "resumed_at": trained.resumed_at,
+                "execution": execution.as_dict(),
+                "random": _random_state(device),
             }
-            save_checkpoint(checkpoints, step, saved, device)
+            try:
+                save_checkpoint(checkpoints, run_id, step, saved, device)
+            except OSError as error:
+                # Hours of training are worth more than the checkpoint: it goes on, and tries again next time.
+                warnings.warn(f"no checkpoint was written to {checkpoints} ({error}): free some space", stacklevel=3)
+                return False
+            return True
 
-    model.train()
-    before, began = trained.seconds, time.perf_counter()
-    saved_at = point_at = began
-    every = max(1, steps // _POINTS)
-    for step in range(first, steps):
-        x, label = batches.at(step)
-        for optimiser, peaks in zip(optimisers, _peaks(recipe), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = peaks * schedule(step, steps, recipe.warmup)
-        totals += train_step(model, optimisers, x, label, recipe.label_smoothing)
-        done = step + 1
-        if done % every == 0 or done == steps:
-            now = time.perf_counter()
-            loss, accuracy = (totals / (done - since)).tolist()
-            if not torch.isfinite(torch.tensor(loss)):
-                raise Diverged(
-                    f"the loss became {loss} between steps {since} and {done} of {steps}: lower the learning rates"
-                )
-            trained.curve.append({"samples": done * recipe.batch_size, "loss": loss, "accuracy": accuracy})
-            rate = (done - max(since, first)) * recipe.batch_size / (now - point_at)
-            on_progress(Progress(done, steps, loss, accuracy, rate))
-            totals, since, point_at = torch.zeros_like(totals), done, now
-        if should_stop() and done < steps:
-            save(done)
-            raise Stopped(f"stopped after step {done} of {steps}; the same command goes on from there")
-        if time.perf_counter() - saved_at >= checkpoint_every:
-            save(done)
-            saved_at = time.perf_counter()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    trained.seconds = before + time.perf_counter() - began
-    save(steps)
+        stepping: Any = torch.compile(model) if execution.compiled else model
+        model.train()
+        before, began = trained.seconds, time.perf_counter()
+        saved_at = point_at = began
+        for step in range(first, steps):
+            x, label = batches.at(step)
+            set_learning_rates(optimisers, recipe, step, steps)
+            recent[step - since] = train_step(stepping, optimisers, x, label, recipe.label_smoothing, execution)
+            done = step + 1
+            if (done % every == 0 and steps - done >= every) or done == steps:
+                now = time.perf_counter()
+                losses = recent[: done - since, 0].tolist()
+                trained.seconds = before + now - began
+                if bad := [place for place, loss in enumerate(losses) if not math.isfinite(loss)]:
+                    raise Diverged(since + bad[0] + 1, steps, losses[bad[0]], trained)
+                loss, accuracy = recent[: done - since].mean(0).tolist()
+                trained.curve.append({"samples": done * recipe.batch_size, "loss": loss, "accuracy": accuracy})
+                rate = (done - max(since, first)) * recipe.batch_size / (now - point_at)
+                on_progress(Progress(done, steps, loss, accuracy, rate))
+                since, point_at = done, now
+            if should_stop() and done < steps:
+                where = "there" if save(done) else "its last checkpoint, or from the start if there is none"
+                raise Stopped(f"stopped after step {done} of {steps}; the same command goes on from {where}")
+            if time.perf_counter() - saved_at >= checkpoint_every:
+                save(done)
+                saved_at = time.perf_counter()
+        save(steps)
     return trained
 
 
 def train_step(
-    model: nn.Module, optimisers: list[Optimizer], x: Tensor, label: Tensor, label_smoothing: float
+    model: nn.Module,
+    optimisers: list[Optimizer],
+    x: Tensor,
+    label: Tensor,
+    label_smoothing: float,
+    execution: Execution,
 ) -> Tensor:
     """Make one step; returns the batch's loss and accuracy, (2,), left on the device so that nothing waits for it."""
-    precision = torch.autocast("cuda", torch.bfloat16) if x.is_cuda else contextlib.nullcontext()
-    with precision:
-        logits = model(x)
+    if execution.memory_format == "contiguous":
+        x = x.contiguous()
+    with execution.autocast(x.device):
+        logits = model(x).float()
         loss = functional.cross_entropy(logits, label, label_smoothing=label_smoothing)
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
@@ -169,27 +206,29 @@ def train_step(
     return torch.stack((loss.detach(), (logits.detach().argmax(1) == label).float().mean()))
 
 
-def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
-    """Nesterov SGD for all weights, or Muon for the backbone's convolutions and SGD for the rest, blocks included."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    in_slots = {id(weight) for block in model.slots().values() for weight in block.parameters()}  # type: ignore[operator]
-    shaped = [weight for weight in weights if weight.ndim > 1 and id(weight) not in in_slots]
-    filters = [weight for weight in shaped if weight.ndim == 4 and recipe.conv_optimizer == "muon"]
-    moved = {id(weight) for weight in filters}
-    decayed = [weight for weight in shaped if id(weight) not in moved]
-    moved |= {id(weight) for weight in decayed}
-    # Gains, biases and blocks are not shrunk: a gate pulled to its middle would be an effect of the decay.
-    free = [weight for weight in weights if id(weight) not in moved]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    sgd = SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-    return [sgd, Muon(filters)] if filters else [sgd]
+@contextlib.contextmanager
+def _surroundings(seed: int, execution: Execution, device: torch.device) -> Iterator[None]:
+    """Random numbers of the run's own (a block may draw some), its threads, and an explanation where memory ends."""
+    devices = [device] if device.type == "cuda" else []
+    deterministic = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with torch.random.fork_rng(devices), thread_count(execution.threads), deterministic:
+        torch.manual_seed(seed)
+        try:
+            yield
+        except RuntimeError as error:
+            if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+                raise
+            raise OutOfMemory(
+                f"{device.type} has no memory for a step ({str(error).splitlines()[0]}): lower the batch size, the "
+                "width or the canvas, or train fewer runs at a time (workers)"
+            ) from None
 
 
-def _peaks(recipe: TrainingSpec) -> tuple[float, ...]:
-    return (recipe.lr, recipe.conv_lr) if recipe.conv_optimizer == "muon" else (recipe.lr,)
+def _random_state(device: torch.device) -> list[Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step: a line up over the first `warmup` of the steps, then a line to 0."""
-    rise = warmup * steps
-    return min((step + 1) / rise if rise else 1.0, (steps - step) / (steps - rise), 1.0)
+def _set_random_state(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1].cpu(), device)

@@ -1,15 +1,31 @@
-"""The device that trains, and how its memory is handled."""
+"""The machine that trains: its device, how it computes there, and how its memory is handled."""
 
+import contextlib
 import ctypes
+import functools
 import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import Literal, Self, get_args
 
 import torch
+from torch import nn
+from torch.nn import functional
 
+from attn_tutorial.backbones import resnet
 from attn_tutorial.errors import InputError
+from attn_tutorial.spec import BackboneSpec
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS = ("auto", *get_args(Precision))
+MemoryFormat = Literal["channels_last", "contiguous"]
 # glibc's mallopt parameters, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIAL_IMAGES, _TRIAL_ROUNDS = 16, 3
+_CLEARLY = 1.1
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -23,6 +39,105 @@ def choose_device(name: str = "auto") -> torch.device:
         found = ", ".join(device for device, is_there in there.items() if is_there)
         raise InputError(f"device {name!r} was given, but torch finds none here; it finds {found}: choose one, or auto")
     return torch.device(name)
+
+
+def check_precision(name: str) -> None:
+    """Raise `InputError` unless `name` is a precision, or "auto"."""
+    if name not in PRECISIONS:
+        raise InputError(f"precision {name!r} was given; allowed are {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a machine computes a run: what changes its bits, and its speed, but not what it is."""
+
+    precision: Precision
+    """Of the forward and the backward pass; weights, optimisers and tests are float32 always."""
+    memory_format: MemoryFormat
+    threads: int
+    compiled: bool
+
+    @classmethod
+    def choose(cls, device: torch.device, precision: str, backbone: BackboneSpec, canvas: int) -> Self:
+        """Choose for this machine: bfloat16 where the device computes in it, and the faster memory format.
+
+        Args:
+            device: that trains.
+            precision: "auto", "float32" or "bfloat16".
+            backbone: the network whose steps are timed.
+            canvas: side of its input, in pixels.
+
+        """
+        check_precision(precision)
+        chosen: Precision = native_precision(device) if precision == "auto" else precision  # type: ignore[assignment]
+        threads = torch.get_num_threads()
+        memory_format = _faster_memory_format(device, chosen, backbone, canvas, threads)
+        # torch.compile needs triton on a GPU; on a CPU its minutes of compiling are more than a short run wins.
+        return cls(chosen, memory_format, threads, device.type == "cuda" and find_spec("triton") is not None)
+
+    def as_dict(self) -> dict[str, str | int | bool]:
+        """Plain values, for checkpoints and records."""
+        return asdict(self)
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """The context of the forward pass."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, torch.bfloat16)
+
+    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Move a network to a device, in this memory format."""
+        return model.to(device).to(memory_format=torch_format(self.memory_format))
+
+
+def native_precision(device: torch.device) -> Precision:
+    """bfloat16 where the device has instructions for it, float32 elsewhere, where it would be emulated."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+
+
+def torch_format(name: MemoryFormat) -> torch.memory_format:
+    """The memory format under PyTorch's own name."""
+    return torch.channels_last if name == "channels_last" else torch.contiguous_format
+
+
+@functools.cache
+def _faster_memory_format(
+    device: torch.device, precision: Precision, backbone: BackboneSpec, canvas: int, threads: int
+) -> MemoryFormat:
+    """Time a few small steps in both; a near tie goes to channels-last, so that one machine always chooses alike."""
+    label = torch.zeros(_TRIAL_IMAGES, dtype=torch.int64, device=device)
+    fastest: dict[MemoryFormat, float] = {}
+    trials: dict[MemoryFormat, tuple[nn.Module, torch.Tensor]] = {}
+    for name in get_args(MemoryFormat):
+        way = Execution(precision, name, threads, compiled=False)
+        with torch.random.fork_rng(devices=[]):
+            model = way.place(resnet(backbone.depth, backbone.width, stem=backbone.stem), device)
+        x = torch.zeros(_TRIAL_IMAGES, 3, canvas, canvas, device=device)
+        trials[name] = model, x.contiguous(memory_format=torch_format(name))
+    for round_ in range(_TRIAL_ROUNDS + 1):
+        for name, (model, x) in trials.items():
+            began = time.perf_counter()
+            with Execution(precision, name, threads, compiled=False).autocast(device):
+                loss = functional.cross_entropy(model(x), label)
+            loss.backward()
+            loss.item()  # waits for a device that works by itself
+            if round_:  # the first one warms up
+                fastest[name] = min(fastest.get(name, float("inf")), time.perf_counter() - began)
+    return "contiguous" if fastest["contiguous"] * _CLEARLY < fastest["channels_last"] else "channels_last"
+
+
+@contextlib.contextmanager
+def thread_count(threads: int) -> Iterator[None]:
+    """Have torch use this many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_memory() -> bool:

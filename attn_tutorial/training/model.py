@@ -13,7 +13,7 @@ _WHITENING_IMAGES = 2000
 
 
 def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
-    """Build the network of a run with its starting weights, on the images' device, channels-last.
+    """Build the network of a run with its starting weights, on the CPU.
 
     For one seed the backbone starts the same whatever block is in its slots. A whitening stem is fitted to the
     first training canvases (the same for every block, too).
@@ -33,7 +33,7 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
     if spec.backbone.stem == "whiten4":
         canvases = train_clutter(spec).render(train, train.spread(_WHITENING_IMAGES)).canvas
         whiten_stem_(model, to_input(canvases).cpu())
-    return model.to(train.images.device, memory_format=torch.channels_last)
+    return model
 
 
 def train_clutter(spec: RunSpec) -> Clutter:

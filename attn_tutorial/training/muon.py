@@ -5,7 +5,7 @@ airbench (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.
 `torch.optim.Muon` takes matrices only and keeps no fixed weight norm.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,25 +39,39 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Move every weight that has a gradient."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                average = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
-                ahead = weight.grad.add(average, alpha=group["momentum"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            gradients = [weight.grad for weight in weights]
+            for weight in weights:
+                if not self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+            averages = [self.state[weight]["momentum"] for weight in weights]
+            torch._foreach_mul_(averages, group["momentum"])
+            torch._foreach_add_(averages, gradients)
+            ahead = torch._foreach_add(gradients, averages, alpha=group["momentum"])
+            for weight, update in zip(weights, _orthogonalised(ahead, group["steps"]), strict=True):
                 weight.mul_(len(weight) ** 0.5 / weight.norm())
-                update = orthogonalise(ahead.flatten(1), group["steps"]).view(weight.shape)
-                weight.add_(update, alpha=-group["lr"])
+                weight.add_(update.view(weight.shape), alpha=-group["lr"])
+
+
+def _orthogonalised(gradients: Sequence[Tensor], steps: int) -> list[Tensor]:
+    """Each gradient as an orthogonalised matrix; those of one shape together, since a GPU waits for each small call."""
+    matrices = [gradient.flatten(1) for gradient in gradients]
+    places: dict[torch.Size, list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        places.setdefault(matrix.shape, []).append(place)
+    updates = list(matrices)
+    for same in places.values():
+        for place, update in zip(same, orthogonalise(torch.stack([matrices[i] for i in same]), steps), strict=True):
+            updates[place] = update
+    return updates
 
 
 def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Bring the singular values of a matrix (m, n) near 1, its singular vectors left as they are, by Newton–Schulz."""
+    """Bring the singular values of matrices (..., m, n) near 1 by Newton–Schulz; their singular vectors stay."""
     a, b, c = _QUINTIC
-    wide = matrix.mT if len(matrix) > matrix.shape[1] else matrix
-    x = wide / (wide.norm() + 1e-7)
+    wide = matrix.mT if matrix.shape[-2] > matrix.shape[-1] else matrix
+    x = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if len(matrix) > matrix.shape[1] else x
+    return x.mT if matrix.shape[-2] > matrix.shape[-1] else x

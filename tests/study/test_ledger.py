@@ -21,7 +21,7 @@ def make_record(run, images=IMAGES, preset="quick", base=80.0, **changes):
         **{
             "run_id": run.run_id, "study": "headline", "preset": preset, "variant": run.variant, "spec": run.spec,
             "status": "done", "accuracy": rows, "parameters": 10, "samples_per_second": 1.0, "training_seconds": 60.0,
-            **circumstances(images, "cpu", 1), **changes,
+            **circumstances(images, "cpu"), "threads": 1, **changes,
         }
     )  # fmt: skip
 

@@ -151,3 +151,18 @@ def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, monkey
 def test_unknown_runners_and_workers_are_refused(setting, arguments, message):
     with pytest.raises(SpecError, match=message):
         run_study(plan(setting, baseline={}), setting, *arguments)
+
+
+def test_a_line_says_how_each_run_ended(setting, capsys):
+    runs = plan(setting, baseline={}, diverges={"training": {"lr": 1e30, "conv_lr": 1e30}})
+    run_study(runs, setting, "serial")
+    done, diverged = (Ledger(setting.results).get(run.run_id) for run in runs)
+    said = capsys.readouterr().out
+    mean = sum(row.accuracy for row in done.accuracy) / 2
+    assert f"baseline seed 0: done; accuracy {100 * mean:.1f} % (fragments+noise, mean over severities)" in said
+    assert f"at {done.samples_per_second:.0f} images/s in {done.precision}" in said
+    assert f"diverges seed 0: diverged; {diverged.summary().partition('; ')[2]}" in said
+    assert diverged.diverged_at >= 1
+    assert f"at step {diverged.diverged_at} of 4" in diverged.error
+    assert len(done.accuracy[0].per_class) == 10
+    assert done.accuracy[0].ece is not None

@@ -22,11 +22,32 @@ def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
     if study == "audit":  # its networks are all the baseline; what they see differs
         slots = {"clutter", "evaluation"}
+    if study in ("recipe", "clean"):  # how they are trained differs
+        slots = {"training"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
         shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
         assert len(shared) == 1
         assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
+
+
+def test_a_length_is_a_multiple_of_the_presets_samples():
+    for preset in preset_names():
+        samples = Preset.load(preset).samples["cifar10"]
+        by_name = {run.variant: run.spec.training.samples for run in Study.load("clean").plan(preset, CIFAR, seeds=1)}
+        assert by_name == {"quarter": samples // 4, "half": samples // 2, "whole": samples}
+
+
+@pytest.mark.parametrize("length", [0, -1, "3", True, None, float("nan"), float("inf")])
+def test_a_length_that_is_none_is_refused(length):
+    study = Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {"length": length}}})
+    with pytest.raises(SpecError, match=r"length .* was given; allowed is a number above 0"):
+        study.plan("smoke", CIFAR)
+
+
+def test_what_is_fixed_holds_for_all_variants():
+    runs = Study.load("clean").plan("quick", CIFAR)
+    assert {(run.spec.clutter.canvas, run.spec.clutter.severities) for run in runs} == {(32, (0,))}
 
 
 def test_a_variant_names_only_what_differs_in_a_part():

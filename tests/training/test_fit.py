@@ -5,13 +5,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
+from attn_tutorial.errors import InputError
 from attn_tutorial.spec import RunSpec
-from attn_tutorial.training import Diverged, Stopped, build_model, fit, weights_sha256
-from attn_tutorial.training.loop import schedule
+from attn_tutorial.training import Diverged, OutOfMemory, Stopped, build_model, fit, thread_count, weights_sha256
+from attn_tutorial.training.loop import train_step
+from attn_tutorial.training.optimisers import schedule
 
 BACKBONE = {"depth": 8, "width": 16, "stem": "whiten4"}
 
@@ -83,22 +87,91 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(train, tmp_path):
         resumed = fit(make_spec(), train, tmp_path)
     assert resumed.resumed_at == [4]
     assert older.exists()
-    assert not newest.exists()  # or it would be taken for the newest again
+    assert newest.with_name(f"aside-{newest.name}").read_bytes() == content
     assert weights_sha256(resumed.model) == weights_sha256(fit(make_spec(), train).model)
 
 
-def test_a_checkpoint_of_another_number_of_threads_is_not_gone_on_from(train, tmp_path):
+def test_a_resumed_run_goes_on_with_the_threads_and_the_precision_that_it_began_with(train, tmp_path):
+    with pytest.raises(Stopped):
+        fit(make_spec(), train, tmp_path, should_stop=stop_after(5), precision="float32")
+    before = torch.get_num_threads()
+    with thread_count(before + 1):
+        resumed = fit(make_spec(), train, tmp_path, precision="bfloat16")
+        assert torch.get_num_threads() == before + 1
+    assert resumed.resumed_at == [5]
+    assert (resumed.execution.threads, resumed.execution.precision) == (before, "float32")
+    straight = fit(make_spec(), train, precision="float32")
+    assert weights_sha256(resumed.model) == weights_sha256(straight.model)
+    assert weights_sha256(straight.model) != weights_sha256(fit(make_spec(), train, precision="bfloat16").model)
+
+
+def test_a_checkpoint_of_another_version_is_set_aside(train, tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         fit(make_spec(), train, tmp_path, should_stop=stop_after(5))
-    before = torch.get_num_threads()
-    torch.set_num_threads(before + 1)
-    try:
-        with pytest.warns(UserWarning, match=f"'threads': {before}.* to the start"):
-            again = fit(make_spec(), train, tmp_path)
-        assert again.resumed_at == []
-        assert weights_sha256(again.model) == weights_sha256(fit(make_spec(), train).model)
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr("attn_tutorial.training.checkpoint.__version__", "9.9")
+    with pytest.warns(UserWarning, match="set aside as aside-step-000000005.pt; .* to the start"):
+        again = fit(make_spec(), train, tmp_path)
+    assert again.resumed_at == []
+    assert (tmp_path / "aside-step-000000005.pt").exists()
+
+
+def test_checkpoints_of_another_run_are_left_alone(train, tmp_path):
+    with pytest.raises(Stopped):
+        fit(make_spec(seed=1), train, tmp_path, should_stop=stop_after(5))
+    with pytest.raises(InputError, match=r"holds those of run .*: give each run a folder of its own"):
+        fit(make_spec(), train, tmp_path)
+    assert fit(make_spec(seed=1), train, tmp_path).resumed_at == [5]
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(train, tmp_path, monkeypatch):
+    def no_room(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("attn_tutorial.training.checkpoint.write_whole", no_room)
+    with pytest.warns(UserWarning, match="no checkpoint was written .*No space left on device.*: free some space"):
+        trained = fit(make_spec(), train, tmp_path, checkpoint_every=0.0)
+    assert weights_sha256(trained.model) == weights_sha256(fit(make_spec(), train).model)
+    with (
+        pytest.warns(UserWarning, match="No space left"),
+        pytest.raises(Stopped, match="from its last checkpoint, or from the start if there is none"),
+    ):
+        fit(make_spec(), train, tmp_path, should_stop=stop_after(5))
+
+
+class Noisy(nn.Module):
+    """A stand-in for a block that draws random numbers, as dropout does."""
+
+    def forward(self, x):
+        return x * torch.rand(x.shape[0], 1, 1, 1)
+
+
+def test_a_block_that_draws_random_numbers_resumes_to_the_same_bits_too(train, tmp_path, monkeypatch):
+    def with_noise(spec, images):
+        model = build_model(spec, images)
+        model.stage1[0].slot = Noisy()
+        return model
+
+    monkeypatch.setattr("attn_tutorial.training.loop.build_model", with_noise)
+    torch.manual_seed(1)
+    straight = fit(make_spec(), train)
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == after  # the caller's random numbers are not touched
+    with pytest.raises(Stopped):
+        fit(make_spec(), train, tmp_path, should_stop=stop_after(5))
+    torch.rand(7)
+    assert weights_sha256(fit(make_spec(), train, tmp_path).model) == weights_sha256(straight.model)
+
+
+def test_memory_that_ends_is_explained(train, monkeypatch):
+    spec = make_spec(training={"samples": 32})
+
+    def greedy(images, chosen, epoch=0, fragments=None):
+        torch.empty(2**50)
+
+    monkeypatch.setattr("attn_tutorial.training.loop.train_clutter", lambda _: SimpleNamespace(seed=0, render=greedy))
+    with pytest.raises(OutOfMemory, match=r"cpu has no memory for a step .*: lower the batch size"):
+        fit(spec, train)
 
 
 def test_variants_start_from_one_backbone_and_see_the_same_batches(train):
@@ -116,8 +189,23 @@ def test_it_learns(make_images):
     assert fit(spec, images).curve[-1]["accuracy"] > 0.9
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(train):
-    with pytest.raises(Diverged, match="between steps"):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(train, monkeypatch):
+    steps = itertools.count(1)
+
+    def spoilt(*arguments):
+        result = train_step(*arguments)
+        return result * float("nan") if next(steps) == 83 else result
+
+    spec = make_spec(training={"samples": 1600})  # a hundred steps; the curve has a point at every second one
+    monkeypatch.setattr("attn_tutorial.training.loop.train_step", spoilt)
+    with pytest.raises(Diverged, match="became nan at step 83 of 100: lower the learning rates") as caught:
+        fit(spec, train)
+    assert caught.value.step == 83
+    assert caught.value.trained.curve[-1]["samples"] == 82 * 16
+
+
+def test_learning_rates_that_are_too_high_diverge(train):
+    with pytest.raises(Diverged, match="lower the learning rates"):
         fit(make_spec(training={"lr": 1e30, "conv_lr": 1e30}), train)
 
 

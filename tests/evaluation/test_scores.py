@@ -1,0 +1,52 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from attn_tutorial.evaluation import scores
+
+
+def test_a_sure_and_right_network():
+    label = torch.arange(10).repeat(3)
+    logits = 100.0 * torch.nn.functional.one_hot(label, 10)
+    assert scores(logits, label) == {
+        "accuracy": 1.0,
+        "per_class": [1.0] * 10,
+        "ece": 0.0,
+        "nll": 0.0,
+        "brier": 0.0,
+    }
+
+
+def test_a_network_that_knows_nothing():
+    label = torch.arange(10).repeat(3)
+    found = scores(torch.zeros(30, 10), label)
+    assert found["accuracy"] == 0.1
+    assert found["per_class"] == [1.0] + [0.0] * 9  # a tie goes to the first class
+    assert found["nll"] == pytest.approx(math.log(10), abs=1e-6)
+    assert found["brier"] == pytest.approx(0.9**2 + 9 * 0.1**2, abs=1e-6)
+    assert found["ece"] == pytest.approx(0.0, abs=1e-6)  # 10 % sure and 10 % right
+
+
+def test_overconfidence_is_the_gap_between_sure_and_right():
+    # Sure to 80 %, in two classes, and right in half of the cases.
+    logits = torch.tensor([[math.log(0.8), math.log(0.2)]]).repeat(40, 1)
+    label = torch.tensor([0, 1]).repeat(20)
+    found = scores(logits, label)
+    assert found["ece"] == pytest.approx(0.3, abs=1e-5)
+    assert found["brier"] == pytest.approx((2 * 0.2**2 + 2 * 0.8**2) / 2, abs=1e-5)
+
+
+def test_against_the_definitions():
+    generator = torch.Generator().manual_seed(0)
+    logits, label = torch.randn(500, 10, generator=generator), torch.randint(10, (500,), generator=generator)
+    probability = logits.double().softmax(1).numpy()
+    confidence, right = probability.max(1), probability.argmax(1) == label.numpy()
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    ece = sum(abs((confidence - right)[bins == i].sum()) for i in range(15)) / 500
+    found = scores(logits, label)
+    assert found["ece"] == pytest.approx(ece, abs=1e-5)
+    assert found["nll"] == pytest.approx(-np.log(probability[np.arange(500), label.numpy()]).mean(), abs=1e-5)
+    assert found["brier"] == pytest.approx(((probability - np.eye(10)[label.numpy()]) ** 2).sum(1).mean(), abs=1e-5)
+    assert found["per_class"] == pytest.approx([right[label.numpy() == i].mean() for i in range(10)], abs=1e-6)
