@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.datasets.images import ImageSet
 
@@ -62,3 +63,23 @@ def tiny_cifar(tmp_path_factory):
                 pixels = (base + torch.randint(-20, 21, (32, 32, 3), generator=generator)).clamp(0, 255)
                 Image.fromarray(pixels.to(torch.uint8).numpy()).save(place / f"{i:04d}.png")
     return folder
+
+
+TO_HOST = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default, torch.ops.aten.nonzero.default}
+
+
+class NoCopyToHost(TorchDispatchMode):
+    """Fails where a tensor of the device is read, or copied, by the host: there a GPU would have to be waited for."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        on_device = any(isinstance(arg, torch.Tensor) and arg.device.type == "cuda" for arg in args)
+        if on_device:
+            assert function not in TO_HOST, function
+            assert not isinstance(out, torch.Tensor) or out.device.type == "cuda", function
+        return out
+
+
+@pytest.fixture
+def no_copy_to_host():
+    return NoCopyToHost
