@@ -78,6 +78,23 @@ def learning_curves(records: Iterable[Record]) -> Figure:
     return figure
 
 
+def cost_curve(frame: pd.DataFrame) -> Figure:
+    """Accuracy over what training cost: a point for each run, a line through the means of each length.
+
+    Args:
+        frame: `Ledger.frame()` of a study whose variants differ in the length of training.
+
+    """
+    runs = frame.groupby(["variant", "seed"], sort=False)[["accuracy", "samples"]].mean().reset_index()
+    runs["thousand images"] = runs["samples"] / 1000
+    figure, axes = plt.subplots(figsize=(6.0, 3.2))
+    colour = palette(["baseline"])["baseline"]
+    sns.lineplot(runs, x="thousand images", y="accuracy", errorbar=None, color=colour, ax=axes)
+    sns.scatterplot(runs, x="thousand images", y="accuracy", color=colour, s=30, ax=axes)
+    axes.set(xlabel="thousand images seen in training", ylabel="accuracy in %")
+    return figure
+
+
 def describe_severity_curves(frame: pd.DataFrame, types: str = PRIMARY) -> str:
     """Say in a sentence what `severity_curves` shows, for readers who do not see it."""
     means = frame[frame["types"] == types].groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack()

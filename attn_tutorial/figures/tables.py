@@ -8,12 +8,18 @@ PRIMARY = "fragments+noise"
 """The composition of types that training sees, and that the headline is about."""
 
 
-def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
+def main_types(frame: pd.DataFrame) -> str:
+    """Name the composition of types that a frame is mainly about: the benchmark's own where it was tested."""
+    tested = frame["types"].unique()
+    return PRIMARY if PRIMARY in tested else str(tested[0])
+
+
+def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFrame:
     """Accuracy by variant and severity, averaged over seeds.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        types: the composition of clutter types.
+        types: the composition of clutter types; `main_types` by default.
 
     Returns:
         a row for each variant, in the frame's order; columns: `mean` over the severities, "0" to "5", `seeds`,
@@ -21,7 +27,7 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
 
     """
     _check_one_kind(frame)
-    chosen = frame[frame["types"] == types]
+    chosen = frame[frame["types"] == (types or main_types(frame))]
     by_severity = chosen.groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack("severity")
     by_severity = by_severity.reindex(chosen["variant"].unique())
     by_severity.columns = [str(severity) for severity in by_severity.columns]
@@ -30,7 +36,7 @@ def accuracy_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
     return by_severity.assign(seeds=groups["seed"].nunique(), parameters=groups["parameters"].first()).round(1)
 
 
-def difference_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
+def difference_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFrame:
     """Difference of each variant's mean accuracy from the baseline's, paired by seed, in points.
 
     The interval is Student's t over seeds at 95 %. From one seed there is none, and nothing can be concluded.
@@ -40,7 +46,7 @@ def difference_table(frame: pd.DataFrame, types: str = PRIMARY) -> pd.DataFrame:
 
     """
     _check_one_kind(frame)
-    chosen = frame[frame["types"] == types]
+    chosen = frame[frame["types"] == (types or main_types(frame))]
     means = chosen.groupby(["seed", "variant"], sort=False)["accuracy"].mean().unstack("variant")
     rows = {}
     for variant in means.columns.drop("baseline", errors="ignore"):
