@@ -97,7 +97,7 @@ class Ledger:
 
         Columns: run_id, study, preset, variant, seed, data, source, fingerprint, clutter_version, types, severity,
         accuracy (percent), recalibrated (percent, with BatchNorm statistics taken anew, or NaN), images,
-        parameters, samples_per_second, training_seconds.
+        parameters, samples, samples_per_second, training_seconds.
 
         Args:
             runs: only these, under the names that they have there; all by default.
@@ -127,6 +127,7 @@ class Ledger:
                 "recalibrated": np.nan if row.recalibrated is None else 100 * row.recalibrated,
                 "images": row.images,
                 "parameters": record.parameters,
+                "samples": record.samples,
                 "samples_per_second": record.samples_per_second,
                 "training_seconds": record.training_seconds,
             }
@@ -136,7 +137,7 @@ class Ledger:
         ]
         columns = (
             "run_id study preset variant seed data source fingerprint clutter_version types severity accuracy "
-            "recalibrated images parameters samples_per_second training_seconds"
+            "recalibrated images parameters samples samples_per_second training_seconds"
         ).split()
         return pd.DataFrame(rows, columns=columns)
 
