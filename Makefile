@@ -62,6 +62,7 @@ soak: setup  ## The long tests: many kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak --timeout=3600
 
 bench: setup  ## Measure speeds, as ratios in one run
+	$(BIN)/python benchmarks/blocks.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/clutter.py
 

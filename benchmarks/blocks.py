@@ -1,12 +1,11 @@
-"""Measure, in one process and as ratios: each block against its twin in timm, Non-local against the naive form.
+"""Measure, in one process and as ratios: each block against its twin in timm, Non-local against its form with the map.
 
-Times are forward and backward, eager. Both sides take turns, and the ratio is the median of the rounds' ratios, so
-that a machine whose speed drifts does not favour one side.
+Times are forward and backward, eager, in milliseconds. Both sides take turns, and the ratio is the median of the
+rounds' ratios, so that a machine whose speed drifts does not favour one side. Run by `make bench`, in about six
+minutes.
 """
 
 import statistics
-import time
-import weakref
 
 import click
 import pandas as pd
@@ -14,11 +13,13 @@ import timm.layers
 import torch
 from timm.layers.cbam import CbamModule
 from timm.layers.coord_attn import CoordAttn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.blocks import build_block
+from attn_tutorial.blocks.measure import Function, peak_bytes, seconds_in_turn
+from attn_tutorial.training import keep_memory, thread_count
 
 SHAPES = ((128, 64, 32, 32), (128, 256, 8, 8))
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 MANY_PLACES = (1, 64, 96, 96)
 PAIRWISE = ("embedded", "gaussian", "dot", "concat")
 
@@ -32,7 +33,7 @@ def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
         "eca": (build_block("eca", channels), timm.layers.EcaModule(channels)),
         "cbam": (build_block("cbam", channels), CbamModule(channels)),
         "non_local": (
-            build_block("non_local", channels, zero_init=False),
+            build_block("non_local", channels),
             timm.layers.NonLocalAttn(channels, rd_channels=channels // 2),
         ),
         "global_context": (build_block("global_context", channels), timm.layers.GlobalContext(channels, **context)),
@@ -40,81 +41,57 @@ def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
     }
 
 
-def naive(block):
-    """The same block by way of its map."""
-    return lambda x: block.apply_attention(x, block.attention(x))
+def with_and_without_map(channels: int) -> dict[str, tuple[Function, Function]]:
+    """Non-local in each form, and the same block by way of its map."""
+    blocks = {form: build_block("non_local", channels, pairwise=form) for form in PAIRWISE}
+    return {form: (block, lambda x, b=block: b.apply_attention(x, b.attention(x))) for form, block in blocks.items()}
 
 
-def seconds(module, x) -> float:
-    began = time.perf_counter()
-    module(x).sum().backward()
-    return time.perf_counter() - began
+def compared(pair: tuple[Function, Function], x: torch.Tensor, rounds: int) -> dict[str, float]:
+    taken = seconds_in_turn(dict(zip(("ours", "other"), pair, strict=True)), x, rounds)
+    ratios = [ours / other for ours, other in zip(*taken.values(), strict=True)]
+    return {name: 1e3 * statistics.median(each) for name, each in taken.items()} | {"ratio": statistics.median(ratios)}
 
 
-def ratio(ours, theirs, shape, rounds: int) -> dict[str, float]:
-    x = torch.randn(shape, requires_grad=True)
-    sides = (ours, theirs)
-    for side in sides:
-        seconds(side, x)
-    taken = [[seconds(side, x) for side in sides] for _ in range(rounds)]
-    mine, other = (1e3 * statistics.median(column) for column in zip(*taken, strict=True))
-    return {"ms": mine, "other, ms": other, "ratio": statistics.median(first / second for first, second in taken)}
-
-
-class LiveBytes(TorchDispatchMode):
-    """The most bytes that tensors made inside held at one time."""
-
-    def __init__(self):
-        super().__init__()
-        self.live = self.peak = 0
-        self.known = weakref.WeakSet()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        torch.utils._pytree.tree_map_only(torch.Tensor, self._count, result)
-        return result
-
-    def _count(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage not in self.known:
-            self.known.add(storage)
-            self.live += storage.nbytes()
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(storage, self._free, storage.nbytes())
-
-    def _free(self, count: int) -> None:
-        self.live -= count
-
-
-def peak_mib(module, shape) -> float:
-    x = torch.randn(shape, requires_grad=True)
-    with LiveBytes() as memory:
-        module(x).sum().backward()
-    return memory.peak / 2**20
+def show(title: str, rows: dict[str, dict[str, float]]) -> None:
+    print(f"\n{title}\n{pd.DataFrame(rows).T.round(2).to_string()}", flush=True)
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=21, show_default=True, help="Rounds; a third of them for Non-local by its map.")
+@click.option("--rounds", default=15, show_default=True, help="Rounds; a third of them for Non-local at 32 × 32.")
 @click.option("--threads", default=2, show_default=True, help="Threads of torch.")
-@click.option("--only", help="One block's row only.")
-def main(rounds: int, threads: int, only: str | None) -> None:
-    torch.set_num_threads(threads)
+@click.option("--keep-memory", "keep", is_flag=True, help="With freed memory kept, as in training (glibc only).")
+@click.option("--only", type=click.Choice(list(twins(64))), help="One block only.")
+def main(rounds: int, threads: int, keep: bool, only: str | None) -> None:
     torch.manual_seed(0)
-    print(f"{threads} thread(s), {rounds} rounds, forward and backward")
-    for shape in SHAPES:
-        pairs = twins(shape[1])
-        rows = {f"{name} ÷ timm's": ratio(*pairs[name], shape, rounds) for name in pairs if only in (None, name)}
-        for form in PAIRWISE if only in (None, "non_local") else ():
-            block = build_block("non_local", shape[1], pairwise=form, zero_init=False)
-            rows[f"non_local {form} ÷ by its map"] = ratio(block, naive(block), shape, max(rounds // 3, 1))
-        print(f"\n{shape}\n{pd.DataFrame(rows).T.round(2).to_string()}")
-    if only in (None, "non_local"):
-        rows = {}
-        for form in PAIRWISE:
-            block = build_block("non_local", MANY_PLACES[1], pairwise=form, zero_init=False)
-            rows[form] = ratio(block, naive(block), MANY_PLACES, 1)
-            rows[form] |= {"MiB": peak_mib(block, MANY_PLACES), "other, MiB": peak_mib(naive(block), MANY_PLACES)}
-        print(f"\nnon_local ÷ by its map, {MANY_PLACES}\n{pd.DataFrame(rows).T.round(2).to_string()}")
+    if keep and not keep_memory():
+        raise click.UsageError("--keep-memory was given, but this machine's C library is not glibc: leave it out")
+    print(f"{threads} thread(s), {rounds} rounds, freed memory {'kept' if keep else 'given back'}")
+    with thread_count(threads):
+        for shape in SHAPES:
+            slow = max(rounds // 3, 1) if shape[2] > 8 else rounds
+            for layout, memory_format in LAYOUTS.items():
+                x = torch.randn(shape).to(memory_format=memory_format).requires_grad_()
+                rows = {}
+                for name, pair in twins(shape[1]).items():
+                    if only in (None, name):
+                        pair = [module.to(memory_format=memory_format) for module in pair]
+                        rows[f"{name} ÷ timm's"] = compared(pair, x, slow if name == "non_local" else rounds)
+                for form, pair in with_and_without_map(shape[1]).items():
+                    if only in (None, "non_local"):
+                        rows[f"non_local {form} ÷ by its map"] = compared(pair, x, slow)
+                show(f"{shape}, {layout}; due: at most 1.05 of timm's time, 1.00 of that by its map", rows)
+        if only in (None, "non_local"):
+            x = torch.randn(MANY_PLACES, requires_grad=True)
+            rows = {
+                form: compared(pair, x, 1)
+                | {
+                    f"{side}, MiB": peak_bytes(each, x) / 2**20
+                    for side, each in zip(("ours", "other"), pair, strict=True)
+                }
+                for form, pair in with_and_without_map(MANY_PLACES[1]).items()
+            }
+            show(f"non_local ÷ by its map, {MANY_PLACES}, contiguous; due: at most 80 MiB", rows)
 
 
 if __name__ == "__main__":

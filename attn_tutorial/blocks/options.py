@@ -1,5 +1,7 @@
 """The options of every block as validated models, free of torch so that specs and commands start fast."""
 
+import importlib
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Literal, Self
@@ -13,6 +15,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from attn_tutorial.errors import InputError
 
 Arrangement = Literal["sequential", "parallel"]
 AtStart = Literal["half", "identity"]
@@ -192,6 +196,9 @@ BLOCK_OPTIONS: dict[str, type[BlockOptions]] = {
     "identity": NoOptions,
 }
 BLOCK_NAMES = tuple(BLOCK_OPTIONS)
+"""The package's own blocks; `register_block` adds to `BLOCK_OPTIONS` and `BLOCKS` alone."""
+PLUGINS = "ATTN_TUTORIAL_PLUGINS"
+"""The environment variable that names modules, joined by commas, which register blocks of your own."""
 
 
 def check_choice(what: str, given: object, allowed: Iterable[object]) -> None:
@@ -210,7 +217,12 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
     Raises `ValueError` if the block or an option is unknown (the message names the nearest match), or if a
     value is not allowed.
     """
-    check_choice("block", name, BLOCK_NAMES)
+    if name not in BLOCK_OPTIONS:
+        load_plugins()
+    try:
+        check_choice("block", name, BLOCK_OPTIONS)
+    except ValueError as error:
+        raise ValueError(f"{error} For one of your own, see register_block and {PLUGINS}.") from None
     model = BLOCK_OPTIONS[name]
     for option in options:
         check_choice(f"option of block {name!r}:", option, model.model_fields)
@@ -219,6 +231,21 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
         raise ValueError(f"block {name!r}: {'; '.join(problems)}.") from None
+
+
+def load_plugins() -> None:
+    """Import the modules that the environment variable ATTN_TUTORIAL_PLUGINS names, so that they register their blocks.
+
+    Raises `InputError` if one cannot be imported.
+    """
+    for module in filter(None, os.environ.get(PLUGINS, "").split(",")):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise InputError(
+                f"{PLUGINS} names the module {module!r}, which cannot be imported ({error}). Name modules as in an "
+                "import statement, joined by commas, and put the folder of their files into PYTHONPATH."
+            ) from None
 
 
 def _describe(problem: Any) -> str:

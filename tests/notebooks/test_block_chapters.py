@@ -1,7 +1,17 @@
-"""The block chapters run, their classes are the package's, and their broken snippets break."""
+"""The block chapters run, their classes are the package's, their broken snippets break, and exercises have solutions.
 
+What differs from chapter to chapter is in `chapters/`, in a module of the notebook's name:
+
+- TWINS: the chapter's class, its arguments for C channels, the package's name and options for the same thing
+- MESSAGES: what the chapter prints where something fails
+- OTHER_PARAMETERS: parameters that are not the notebook's own, with which all its equalities must hold, too
+- PARTS, in chapters of several blocks: their headings, below each of which every step stands, from by hand to package
+"""
+
+import re
 from dataclasses import replace
 from pathlib import Path
+from runpy import run_path
 from types import SimpleNamespace
 
 import nbformat
@@ -12,37 +22,10 @@ from attn_tutorial.blocks import build_block
 from attn_tutorial.notebook import ParameterError
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-CHAPTERS = ("channel_attention", "spatial_attention", "non_local")
-
-# chapter: its class, the class's arguments, the package's name and options for the same thing, for C channels
-TWINS = {
-    "channel_attention": [("SqueezeExcite", lambda c: (c, 4), "se", {"reduction": 4})],
-    "spatial_attention": [
-        ("SpatialGate", lambda c: (3, False), "spatial", {"kernel": 3, "norm": False}),
-        ("SpatialGate", lambda c: (7,), "spatial", {}),
-        ("ChannelGate", lambda c: (c, 8), "channel", {"reduction": 8}),
-        ("CBAM", lambda c: (c, 4, 3), "cbam", {"reduction": 4, "kernel": 3}),
-    ],
-    "non_local": [("NonLocal", lambda c: (c, 10), "non_local", {"inner": 10})],
-}
-MESSAGES = {
-    "channel_attention": [
-        "PyTorch says: Initializing zero-element tensors is a no-op",
-        "The block returns half of its input",
-        "ValueError: 8 channels with reduction 16",
-        "RuntimeError: The size of tensor a (7) must match the size of tensor b (32)",
-    ],
-    "spatial_attention": [
-        "in (2, 32, 9, 6) out (2, 1, 9, 6)",
-        "RuntimeError: Given groups=1, weight of size [32, 32, 3, 3], expected input[2, 1, 9, 6]",
-    ],
-    "non_local": ["RuntimeError: Expected size for first two dimensions of batch2 tensor to be: [2, 20]"],
-}
-OTHER_PARAMETERS = {
-    "channel_attention": {"seed": 5, "channels": 48, "reduction": 16, "height": 1, "width": 2},
-    "spatial_attention": {"seed": 5, "channels": 16, "reduction": 1, "kernel": 3, "height": 3, "width": 4},
-    "non_local": {"seed": 5, "channels": 7, "inner": 20, "height": 4, "width": 5},  # N = inner
-}
+# Read as files, since test modules cannot import each other.
+FACTS = {path.stem: run_path(str(path)) for path in sorted((Path(__file__).parent / "chapters").glob("*.py"))}
+CHAPTERS = tuple(FACTS)
+SHORT = {"samples": 128}
 HEADINGS = (
     "The idea in a picture",
     "by hand",
@@ -50,10 +33,12 @@ HEADINGS = (
     "Without loops",
     "As a class",
     "The package's class",
-    "What it can",
     "What goes wrong if",
+    "Before training",
     "What it costs",
-    "Try it",
+    "See it attend",
+    "What the study found",
+    "Exercises",
     "Sources",
 )
 
@@ -64,18 +49,22 @@ def cells(chapter, kind):
 
 
 @pytest.fixture
-def run(make_images, monkeypatch):
-    """Runs a chapter's cells on small images, with parameters given as papermill gives them."""
-    images = replace(make_images(200, "test"), fragments=make_images(40, "bank", start=200))
+def run(make_images, monkeypatch, tmp_path):
+    """Runs a chapter's cells on small images without any record, with parameters given as papermill gives them."""
+    images = {
+        "train": make_images(200, "train", start=300),
+        "test": replace(make_images(200, "test"), fragments=make_images(40, "bank", start=200)),
+    }
     monkeypatch.setattr("attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
-    monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda *_, **__: images)
+    monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda name, split, **_: images[split])
+    monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
 
     def run(chapter, **given):
         namespace = {"__name__": "__main__"}
         for cell in cells(chapter, "code"):
             exec(compile(cell.source, f"{chapter}.ipynb", "exec"), namespace)
             if "parameters" in cell.metadata.get("tags", []):
-                namespace.update(given)
+                namespace.update({**SHORT, **given})
         return namespace
 
     return run
@@ -85,24 +74,24 @@ def run(make_images, monkeypatch):
 def test_the_chapters_classes_are_the_packages(chapter, run, capsys):
     namespace = run(chapter)
     output = capsys.readouterr().out
-    for message in MESSAGES[chapter]:
+    for message in FACTS[chapter]["MESSAGES"]:
         assert message in output
-    for class_name, arguments, name, options in TWINS[chapter]:
+    for class_name, arguments, name, options in FACTS[chapter]["TWINS"]:
         for channels, training in ((16, True), (24, False)):
             torch.manual_seed(channels)
-            ours = namespace[class_name](*arguments(channels)).train(training)
-            package = build_block(name, channels, **options).train(training)
+            ours = namespace[class_name](*arguments(channels)).double().train(training)
+            package = build_block(name, channels, **options).double().train(training)
             with torch.no_grad():
                 for step, whole in zip(ours.parameters(), package.parameters(), strict=True):
                     whole.copy_(step.normal_())
-            x = torch.randn(3, channels, 5, 7)
+            x = torch.randn(3, channels, 5, 7, dtype=torch.float64)
             assert (ours(x) - x).abs().max() > 0.1
-            torch.testing.assert_close(ours(x), package(x), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(ours(x), package(x))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_equality_holds_for_other_parameters_too(chapter, run):
-    run(chapter, **OTHER_PARAMETERS[chapter])
+    run(chapter, **FACTS[chapter]["OTHER_PARAMETERS"])
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -125,9 +114,35 @@ def test_the_chapter_goes_step_by_step(chapter):
     prose = [line for cell in cells(chapter, "markdown") for line in cell.source.splitlines()]
     assert prose[0].startswith("# ")
     assert prose[2].startswith("**Question.**")
-    found = iter([line for line in prose if line.startswith("## ")])
+    found = iter([line for line in prose if line.startswith(("## ", "### "))])
     missing = [heading for heading in HEADINGS if not any(heading in line for line in found)]
     assert missing == []
+
+
+@pytest.mark.parametrize("chapter", [chapter for chapter in CHAPTERS if "PARTS" in FACTS[chapter]])
+def test_each_part_of_a_chapter_goes_step_by_step(chapter):
+    prose = "\n".join(cell.source for cell in cells(chapter, "markdown"))
+    for part in FACTS[chapter]["PARTS"]:
+        _, _, rest = prose.partition(f"\n## {part}\n")
+        found = iter([line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("### ")])
+        missing = [heading for heading in HEADINGS[1:6] if not any(heading in line for line in found)]
+        assert missing == [], part
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_self_check_finds_the_wrong_step_and_the_hidden_solution_is_right(chapter, run, capsys):
+    run(chapter)
+    attempt, _, solution = capsys.readouterr().out.rpartition("first, and check again.")
+    assert ": wrong, because" in attempt
+    assert "All steps are right." in solution
+    notebook = nbformat.read(FOLDER / f"{chapter}.ipynb", as_version=4)
+    heading = next(i for i, cell in enumerate(notebook.cells) if "## Exercises" in cell.source)
+    exercises = [line for cell in notebook.cells[heading:] for line in cell.source.splitlines() if line[:4] == "### "]
+    hidden = [cell for cell in notebook.cells[heading:] if "hide-cell" in cell.metadata.get("tags", [])]
+    assert len(hidden) == len(exercises) >= 2
+    assert all(cell.cell_type == "code" for cell in hidden)
+    checked = [cell for cell in hidden if re.search(r"^check\w*\(", cell.source, re.MULTILINE)]
+    assert (attempt + solution).count("All steps are right.") == len(checked) >= 1
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
