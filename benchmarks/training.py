@@ -41,12 +41,11 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def rounds_of(works: dict[str, Callable[[], object]], rounds: int) -> pd.DataFrame:
+    """Seconds of each piece of work, in turns: a row a round. Ratios are taken within a round, then their median."""
     for work in works.values():
         work()
-    taken = [[seconds_of(work) for work in works.values()] for _ in range(rounds)]
-    columns = zip(*taken, strict=True)
-    return dict(zip(works, (statistics.median(column) for column in columns), strict=True))
+    return pd.DataFrame([{name: seconds_of(work) for name, work in works.items()} for _ in range(rounds)])
 
 
 class Training:
@@ -75,20 +74,27 @@ class Training:
         self.recent[self.step % len(self.recent)] = row
 
 
+def four_of(work: Callable[[], object]) -> Callable[[], object]:
+    return lambda: [work() for _ in range(4)]
+
+
 def measure(spec: RunSpec, images: ImageSet, rounds: int) -> dict[str, float]:
     """The whole step of one network against its parts."""
     training = Training(images, spec)
     fixed = training.batches.at(0)
+    others = Batches(images, train_clutter(spec), spec.training.batch_size)
+
+    # Four steps at a time, as that many batches are rendered at once.
     works: dict[str, Callable[[], object]] = {
-        "model only": lambda: training.on(*fixed),
-        "whole": training,
-        "rendering": lambda: training.batches.at(training.step + 1),
+        "model only": lambda: [training.on(*fixed) for _ in range(4)],
+        "whole": four_of(training),
+        "rendering": lambda: [others.at(training.step + i) for i in range(4)],
     }
-    taken = medians(works, rounds)
+    taken = rounds_of(works, rounds)
     return {
-        "images/s, whole step": spec.training.batch_size / taken["whole"],
-        "model only ÷ whole step": taken["model only"] / taken["whole"],
-        "rendering ÷ whole step": taken["rendering"] / taken["whole"],
+        "images/s, whole step": 4 * spec.training.batch_size / taken["whole"].median(),
+        "model only ÷ whole step": (taken["model only"] / taken["whole"]).median(),
+        "rendering ÷ whole step": (taken["rendering"] / taken["whole"]).median(),
     }
 
 
@@ -96,13 +102,13 @@ def by_execution(spec: RunSpec, images: ImageSet, rounds: int) -> pd.DataFrame:
     """The same network in each precision and memory format."""
     threads = torch.get_num_threads()
     works: dict[str, Callable[[], object]] = {
-        f"{precision}, {layout}": Training(images, spec, Execution(precision, layout, threads, compiled=False))
+        f"{precision}, {layout}": four_of(Training(images, spec, Execution(precision, layout, threads, compiled=False)))
         for precision in ("float32", "bfloat16")
         for layout in ("contiguous", "channels_last")
     }
-    taken = medians(works, rounds)
-    speed = pd.Series({name: spec.training.batch_size / seconds for name, seconds in taken.items()})
-    return pd.DataFrame({"images/s": speed.round(), "÷ first": (speed / speed.iloc[0]).round(2)})
+    speeds = 4 * spec.training.batch_size / rounds_of(works, rounds)
+    ratios = speeds.div(speeds.iloc[:, 0], axis=0)
+    return pd.DataFrame({"images/s": speeds.median().round(), "÷ first": ratios.median().round(2)})
 
 
 def checkpoint_share(spec: RunSpec, images: ImageSet, every: float) -> float:
@@ -176,7 +182,7 @@ def compare(sides: dict[str, Side], rounds: int, steps: int) -> pd.DataFrame:
 
 @click.command(help=__doc__)
 @click.option("--rounds", default=15, show_default=True, help="Interleaved rounds; the median is reported.")
-@click.option("--steps", default=6, show_default=True, help="Steps a round, where processes are compared.")
+@click.option("--steps", default=8, show_default=True, help="Steps a round, where processes are compared.")
 def main(rounds: int, steps: int) -> None:
     keep_memory()
     torch.set_num_threads(1)
