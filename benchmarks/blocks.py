@@ -61,13 +61,18 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
 @click.option("--rounds", default=15, show_default=True, help="Rounds; a third of them for Non-local at 32 × 32.")
 @click.option("--threads", default=2, show_default=True, help="Threads of torch.")
 @click.option("--keep-memory", "keep", is_flag=True, help="With freed memory kept, as in training (glibc only).")
+@click.option(
+    "--bfloat16", "half", is_flag=True, help="Under autocast to bfloat16, as in training on newer processors."
+)
 @click.option("--only", type=click.Choice(list(twins(64))), help="One block only.")
-def main(rounds: int, threads: int, keep: bool, only: str | None) -> None:
+def main(rounds: int, threads: int, keep: bool, half: bool, only: str | None) -> None:
     torch.manual_seed(0)
     if keep and not keep_memory():
         raise click.UsageError("--keep-memory was given, but this machine's C library is not glibc: leave it out")
-    print(f"{threads} thread(s), {rounds} rounds, freed memory {'kept' if keep else 'given back'}")
-    with thread_count(threads):
+    precision = "autocast to bfloat16" if half else "float32"
+    print(f"{threads} thread(s), {rounds} rounds, {precision}, freed memory {'kept' if keep else 'given back'}")
+    # Without its cache, since a weight that was cast in one round has no graph in the next.
+    with thread_count(threads), torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
         for shape in SHAPES:
             slow = max(rounds // 3, 1) if shape[2] > 8 else rounds
             for layout, memory_format in LAYOUTS.items():

@@ -11,6 +11,8 @@ from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
 from attn_tutorial.blocks.options import Pairwise, Scale
 
 Tokens = Float[Tensor, "batch place width"]
+_SMALL_MAP = 2**19
+"""Numbers in a map, a mebibyte of bfloat16 for an image: that of 26 × 26 places is smaller, of 27 × 27 larger."""
 
 
 class NonLocal(AttentionBlock):
@@ -24,8 +26,8 @@ class NonLocal(AttentionBlock):
     With sub_sample, the places j are those of x behind a 2×2 max pooling, M = ⌈H/2⌉·⌈W/2⌉. (The equation pools x; the
     authors' code pools φ and g.)
 
-    `forward` does not build the N × M map (but for "dot" and "concat" where it is smaller than what takes its place),
-    so that its memory grows with N; `attention` does build it.
+    `forward` does not build a large N × M map, so that its memory grows with N; `attention` does build it. (A map that
+    is built is smaller than what takes its place, or, in bfloat16 on a CPU, than a mebibyte an image.)
 
     Parameters: 4Ci + 3i + C (gaussian 2Ci + i + C; concat 2i more), and 2C for the norm; with i = C/2,
     2C² + 2.5C + 2C. Training needs more than one place in the batch, as batch normalisation does.
@@ -116,6 +118,8 @@ class NonLocal(AttentionBlock):
         return self.theta(here) @ summary * (self.scale / there.shape[1])
 
     def _collect_by_softmax(self, here: Tokens, there: Tokens) -> Tokens:
+        if not torch.compiler.is_exporting() and _map_is_faster(here, there):
+            return self._weights(here, there) @ self.g(there)
         if self.pairwise == "gaussian":
             # The weights of a place sum to 1, so g may follow the average. It does, because the kernels of
             # scaled_dot_product_attention that save memory want queries, keys and values of one width.
@@ -143,6 +147,13 @@ class NonLocal(AttentionBlock):
 
     def _add(self, x: Features, collected: Tokens) -> Features:
         return x + self.norm(self.out(collected).transpose(1, 2).reshape(x.shape))
+
+
+def _map_is_faster(here: Tokens, there: Tokens) -> bool:
+    # In bfloat16 on a CPU, scaled_dot_product_attention takes two to four times as long as the map. A large map is not
+    # built for all that, as it takes too much memory.
+    precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else here.dtype
+    return here.is_cpu and precision == torch.bfloat16 and here.shape[1] * there.shape[1] <= _SMALL_MAP
 
 
 def _tokens(x: Features) -> Tokens:

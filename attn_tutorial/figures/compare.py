@@ -18,7 +18,7 @@ from attn_tutorial.training import thread_count
 Shape = tuple[int, int, int, int]
 YARDSTICK = "3×3 convolution"
 """Beside the blocks in every table of costs: half of what they are added to, a basic unit."""
-_KINDS = {"channel": "channels", "spatial": "places", "full": "each number", "pairwise": "pairs of places"}
+_KINDS = {"channel": "channels", "spatial": "places", "full": "each number", "pairwise": "pairs"}
 _COLOURS = ("#0173b2", "#d55e00", "#029e73", "#8219f6")
 _MARKERS = "osD^"
 
@@ -102,19 +102,19 @@ def cost_figure(frame: pd.DataFrame, sights: pd.DataFrame) -> Figure:
     """Time of each block of `cost_frame`, a dot a shape, grouped by what `sight_table` says that the blocks weigh."""
     groups = _groups(frame, sights)
     names = [name for group in groups.values() for name in group]
-    figure, axes = plt.subplots(figsize=(6.4, 0.3 * len(names) + 1.2))
+    figure, axes = plt.subplots(figsize=(5.2, 0.3 * len(names) + 1.4))
     for (shape, rows), colour, marker in zip(frame.groupby("shape", sort=False), _COLOURS, _MARKERS, strict=False):
         values = rows.set_index("block")["time"].reindex(names)
         axes.plot(values, range(len(names)), marker, color=colour, label=shape)
     for (group, members), end in zip(groups.items(), accumulate(map(len, groups.values())), strict=True):
         axes.axhline(end - 0.5, color=plt.rcParams["text.color"], linewidth=0.8)
         axes.annotate(
-            group, (1.02, end - 0.5 - len(members) / 2), xycoords=("axes fraction", "data"), va="center", fontsize=9
+            group, (1.02, end - 0.5 - len(members) / 2), xycoords=("axes fraction", "data"), va="center", fontsize=10
         )
     axes.set(xscale="log", xlabel="time, SE = 1", ylim=(len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names)
     axes.xaxis.set_major_formatter("{x:g}")
-    figure.legend(*axes.get_legend_handles_labels(), fontsize=9, loc="outside upper center", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=10, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -138,7 +138,7 @@ def _groups(frame: pd.DataFrame, sights: pd.DataFrame) -> dict[str, list[str]]:
 
 def _weighs(sight: Sight) -> str:
     kinds = ", ".join(_KINDS[kind] for kind in sight.weighs) or "nothing"
-    return kinds if sight.looks or not sight.weighs else f"{kinds}, for all images alike"
+    return kinds if sight.looks or not sight.weighs else f"{kinds}, fixed"
 
 
 def _yes(holds: bool) -> str:

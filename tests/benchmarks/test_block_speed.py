@@ -34,6 +34,12 @@ def test_every_twin_and_every_form_is_measured_in_both_layouts(benchmark):
     assert max(map(len, result.output.splitlines())) <= 120
 
 
+def test_it_measures_under_autocast(benchmark):
+    result = CliRunner().invoke(benchmark["main"], ["--rounds", "2", "--threads", "1", "--bfloat16"])
+    assert result.exit_code == 0, result.output
+    assert "autocast to bfloat16" in result.output
+
+
 def test_one_block_alone(benchmark):
     output = CliRunner().invoke(benchmark["main"], ["--rounds", "1", "--only", "eca"]).output
     assert "eca ÷ timm's" in output

@@ -39,6 +39,26 @@ def test_what_a_block_sees(name, options, weighs, looks, places, channels, order
     assert (sight.shuffled_places, sight.shuffled_channels) == (order, bag)
 
 
+class Spread(AttentionBlock):
+    """A gate by the spread of each channel, through one hidden unit, which is off for many an image."""
+
+    name = "static_gate"
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 1), nn.ReLU(), nn.Linear(1, channels))
+
+    def attention(self, x):
+        return {"channel": self.mlp((x.var((2, 3)) + 1e-5).sqrt())[:, :, None, None]}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_hidden_unit_that_is_off_for_some_images_hides_nothing(seed):
+    torch.manual_seed(seed)
+    sight = sight_of(Spread(32))
+    assert (sight.looks, sight.places, sight.channels) == (True, "all", "all")
+
+
 class Corner(AttentionBlock):
     """A gate from the number above on the left."""
 

@@ -16,7 +16,7 @@ from attn_tutorial.figures.compare import (
     start_table,
 )
 
-NAMES = ["non_local", "se", "static_gate", "identity"]
+NAMES = ["non_local", "se", "static_gate", "identity", "eca"]
 SHAPES = {"small": (2, 32, 4, 4), "large": (3, 48, 20, 20)}
 
 
@@ -32,10 +32,11 @@ def sights():
 
 def test_the_sights_in_words(sights):
     assert sights["weighs"].to_dict() == {
-        "non_local": "pairs of places",
+        "non_local": "pairs",
         "se": "channels",
-        "static_gate": "channels, for all images alike",
+        "static_gate": "channels, fixed",
         "identity": "nothing",
+        "eca": "channels",
     }
     assert list(sights.loc["se"])[1:] == ["all", "all", "any", "no"]
     assert list(sights.loc["identity"])[1:] == ["none", "none", "any", "yes"]
@@ -67,27 +68,28 @@ def test_the_costs_of_each_block_at_each_shape(frame):
 def test_a_table_of_costs_begins_with_the_cheapest(frame):
     table = cost_table(frame, "parameters", 0)
     assert list(table.columns) == ["small", "large"]
-    assert list(table.index) == ["identity", "static_gate", "se", "non_local", YARDSTICK]
+    assert list(table.index) == ["identity", "eca", "static_gate", "se", "non_local", YARDSTICK]
     assert list(table.loc["non_local"]) == ["2,192", f"{2 * 48**2 + 120 + 96:,}"]
 
 
 def test_the_figure_groups_blocks_by_what_they_weigh(frame, sights):
     figure = cost_figure(frame, sights)
     axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [*NAMES, YARDSTICK]
-    groups = ["pairs of places", "channels", "channels, for all images alike", "nothing", "no block"]
+    names = ["non_local", "se", "eca", "static_gate", "identity", YARDSTICK]
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    groups = ["pairs", "channels", "channels, fixed", "nothing", "no block"]
     assert [text.get_text() for text in axes.texts] == groups
     dots = [line for line in axes.lines if line.get_label() in SHAPES]
     assert len(dots) == 2
     small = frame[frame["shape"] == "small"].set_index("block")["time"]
-    assert list(dots[0].get_xdata()) == list(small[[*NAMES, YARDSTICK]])
+    assert list(dots[0].get_xdata()) == list(small[names])
     plt.close(figure)
 
 
 def test_the_figure_in_words(frame, sights):
     text = describe_cost_figure(frame, sights)
     own = frame[frame["block"] == "non_local"]["time"]
-    assert f"pairs of places (non_local): {own.min():.1f} to {own.max():.1f} times SE's time." in text
+    assert f"pairs (non_local): {own.min():.1f} to {own.max():.1f} times SE's time." in text
 
 
 def test_all_blocks_can_be_compared():
