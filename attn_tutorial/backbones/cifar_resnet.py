@@ -60,8 +60,11 @@ class BasicUnit(nn.Module):
 class ResNet(nn.Module):
     """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. Made by `resnet`."""
 
-    def __init__(self, units: int, width: int, stem: Stem, position: Position, num_classes: int) -> None:
+    def __init__(
+        self, units: int, widths: tuple[int, int, int], stem: Stem, position: Position, num_classes: int
+    ) -> None:
         super().__init__()
+        width = widths[0]
         if stem == "whiten4":
             conv = nn.Conv2d(3, width, 4, stride=2, padding=1, bias=False)
             conv.weight.requires_grad_(False)
@@ -69,9 +72,9 @@ class ResNet(nn.Module):
             conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.stage1 = _stage(units, width, width, 1, position)
-        self.stage2 = _stage(units, width, 2 * width, 2, position)
-        self.stage3 = _stage(units, 2 * width, 4 * width, 2, position)
-        self.head = nn.Linear(4 * width, num_classes)
+        self.stage2 = _stage(units, width, widths[1], 2, position)
+        self.stage3 = _stage(units, widths[1], widths[2], 2, position)
+        self.head = nn.Linear(widths[2], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -99,10 +102,11 @@ def resnet(
     position: Position = "standard",
     block_options: Mapping[str, Any] | None = None,
     num_classes: int = 10,
+    widths: tuple[int, int, int] | None = None,
 ) -> ResNet:
     """A CIFAR ResNet, with an attention block in the slots of the given stages.
 
-    Stages are `width`, 2·`width` and 4·`width` wide; the second and the third halve height and width. A unit
+    Stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve height and width. A unit
     that changes the shape has a 1×1 projection on its shortcut (option B of the paper). `resnet(20, 16)` is
     ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone here: 309,322
     parameters, of which the stem's 1,536 are frozen.
@@ -125,6 +129,8 @@ def resnet(
         position: where in a unit the block sits, see `BasicUnit`
         block_options: the block's options
         num_classes: width of the output
+        widths: channels of the three stages in place of those that follow from `width`, the stem's as the first's: for
+            a plain network with as many parameters as one with blocks
 
     """
     units, rest = divmod(depth - 2, 6)
@@ -140,7 +146,7 @@ def resnet(
         raise ValueError("stages is empty. Give stages from 1 to 3, or None for all of them.")
     if block is None and block_options:
         raise ValueError(f"block_options {dict(block_options)} are given without a block to apply them to.")
-    model = ResNet(units, width, stem, position, num_classes)
+    model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes)
     if block is not None:
         with torch.random.fork_rng(devices=[]):
             for number in stages:

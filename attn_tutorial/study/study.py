@@ -5,14 +5,16 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from attn_tutorial.datasets.store import Prepared
 from attn_tutorial.spec import BackboneSpec, ClutterSpec, Part, RunSpec, SpecError
+from attn_tutorial.study.grid import Change, Grid
 from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.read_yaml import read_yaml
 from attn_tutorial.study.record import Images
 
 
@@ -27,7 +29,8 @@ class Preset(Part):
     """Images seen in training, repeats counted, by image set."""
     train_images: PositiveInt | None = None
     test_images: PositiveInt | None = None
-    backbone: BackboneSpec = BackboneSpec()
+    backbones: list[BackboneSpec] = Field(default_factory=lambda: [BackboneSpec()], min_length=1)
+    """Every variant is trained in each of them; results in different ones are never pooled."""
     clutter: ClutterSpec = ClutterSpec()
     recipe: dict[str, Any] = Field(default_factory=dict)
     """Anything of `TrainingSpec` that differs from its default."""
@@ -52,10 +55,11 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Held:
-    """What a ledger holds of a study at one preset on one image set."""
+    """What a ledger holds of a study at one preset, on one image set, in one backbone."""
 
     preset: str
     images: Images
+    backbone: str
     runs: list[PlannedRun]
 
 
@@ -65,18 +69,63 @@ class Study(Part):
     name: str
     title: str
     question: str
-    fixed: dict[str, Any] = Field(default_factory=dict)
+    baseline: str = "baseline"
+    """The variant that the others are compared with."""
+    controls: list[str] = Field(default_factory=list)
+    """Variants that are no blocks under test: they do not count among the comparisons that Holm's method corrects for."""
+    fixed: Change = Field(default_factory=dict)
     """The fields of `RunSpec` that all variants share and that differ from the preset's."""
-    variants: dict[str, dict[str, Any]]
-    """By name: the fields of `RunSpec` in which a variant differs from the baseline; and `length`, the length of its
-    training as a multiple of the preset's."""
+    variants: dict[str, Change] = Field(default_factory=dict)
+    """By name: the fields of `RunSpec` in which a variant differs from the baseline; and two words more: `length`, the
+    length of its training as a multiple of the preset's, and `widened`, for a plain network whose stages were made wider until it
+    has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
+    grids: list[Grid] = Field(default_factory=list)
+    """Axes, which make more variants."""
+
+    @model_validator(mode="after")
+    def _variants_of_the_grids(self) -> Self:
+        for grid in self.grids:
+            for name, change in grid.variants().items():
+                if self.variants.setdefault(name, change) != change:
+                    raise ValueError(f"two variants are called {name!r}: give each a name of its own")
+        if not self.variants:
+            raise ValueError("neither variants nor grids were given: a study without any has no runs")
+        if unknown := [name for name in self.controls if name not in self.variants]:
+            raise ValueError(f"controls: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
+        return self
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Return the study called `name`; an unknown one is an error that lists them."""
+        """Return the study called `name`, or that of a YAML file of your own, which is called as the file is.
+
+        An unknown one is an error that lists them.
+        """
+        if name.endswith((".yaml", ".yml")):
+            path = Path(name)
+            if path.stem in study_names():
+                raise SpecError(
+                    f"study {name!r} was given, but {path.stem!r} is a study of the package: two with one name could "
+                    "not be told apart in a ledger. Rename the file"
+                )
+            try:
+                text = path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise SpecError(
+                    f"study {name!r} was given, and cannot be read ({error}): give a file of YAML"
+                ) from None
+            return cls._of_file(path.stem, read_yaml(text, name), name)
         if name not in study_names():
-            raise SpecError(_unknown("study", name, study_names()))
-        return cls.parse({"name": name, **_read(f"studies/{name}.yaml")})
+            raise SpecError(_unknown("study", name, study_names()) + "; or a YAML file of your own, as my.yaml")
+        return cls._of_file(name, _read(f"studies/{name}.yaml"), f"{name}.yaml")
+
+    @classmethod
+    def _of_file(cls, name: str, values: dict[str, Any], source: str) -> Self:
+        if "name" in values:
+            raise SpecError(f"{source}: name was given; a study is called as its file is: leave it out")
+        try:
+            return cls.parse({"name": name, **values})
+        except SpecError as error:
+            raise SpecError(f"{source}: {error}") from None
 
     def plan(self, preset: str, images: Prepared | Images, seeds: int | None = None) -> list[PlannedRun]:
         """List the runs at a preset on given images, all variants of the first seed first.
@@ -95,20 +144,39 @@ class Study(Part):
         shared: dict[str, Any] = {
             "data": {"name": images.name, "train_images": scale.train_images},
             "training": {"samples": scale.samples[images.name], **scale.recipe},  # type: ignore[index]
-            "backbone": scale.backbone.model_dump(),
             "clutter": scale.clutter.model_dump(),
             "evaluation": {"images": scale.test_images},
         }
-        shared = _changed(shared, self.fixed)
-        runs = []
+        networks = [
+            (
+                variant,
+                self._network(variant, _changed({**shared, "backbone": backbone.model_dump()}, self.fixed), change),
+            )
+            for backbone in scale.backbones
+            for variant, change in self.variants.items()
+        ]
+        runs: dict[str, PlannedRun] = {}
         for seed in seeds:
-            for variant, change in self.variants.items():
-                spec = RunSpec.parse(_lengthened(_changed({**shared, "seed": seed}, change)))
-                runs.append(PlannedRun(spec.run_id(images.fingerprint), variant, spec))
-        return runs
+            for variant, network in networks:
+                spec = network.model_copy(update={"seed": seed})
+                run = PlannedRun(spec.run_id(images.fingerprint), variant, spec)
+                twin = runs.setdefault(run.run_id, run)
+                # Channels come whole: of two networks of nearly one size a small backbone may have one only.
+                if twin is not run and "widened" not in self.variants[variant]:
+                    raise SpecError(
+                        f"study {self.name!r}: variants {twin.variant!r} and {variant!r} are one and the same run: "
+                        "leave one of them out"
+                    )
+        return list(runs.values())
+
+    def _network(self, variant: str, shared: Change, change: Change) -> RunSpec:
+        try:
+            return RunSpec.parse(_widened(_lengthened(_changed(shared, change))))
+        except SpecError as error:
+            raise SpecError(f"study {self.name!r}, variant {variant!r}: {error}") from None
 
     def held_in(self, ledger: Ledger) -> list[Held]:
-        """List what a ledger holds of this study, apart by preset and image set: such records are never pooled."""
+        """List what a ledger holds of this study, apart by preset, images and backbone: such are never pooled."""
         records = {record.run_id: record for record in ledger}
         kinds = {(record.preset, record.data.fingerprint): record.data for record in records.values()}
         seeds = sorted({record.spec.seed for record in records.values()})
@@ -116,9 +184,11 @@ class Study(Part):
         for (preset, _), images in kinds.items():
             if preset not in preset_names():
                 continue
-            runs = [run for run in self._plan(preset, images, seeds) if run.run_id in records]
-            if runs:
-                held.append(Held(preset, images, runs))
+            by_backbone: dict[str, list[PlannedRun]] = {}
+            for run in self._plan(preset, images, seeds):
+                if run.run_id in records:
+                    by_backbone.setdefault(run.spec.backbone.label(), []).append(run)
+            held += [Held(preset, images, backbone, runs) for backbone, runs in by_backbone.items()]
         return held
 
 
@@ -142,6 +212,22 @@ def _lengthened(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "training": {**training, "samples": round(length * training["samples"])}}
 
 
+def _widened(fields: dict[str, Any]) -> dict[str, Any]:
+    wanted = fields.pop("widened", None)
+    if wanted is None:
+        return fields
+    known = _widths()
+    spec = {name: fields["backbone"][name] for name in ("depth", "width", "stem")}
+    for entry in known:
+        if entry["backbone"] == spec and {"to": entry["to"], "by": entry["by"]} == wanted:
+            return {**fields, "backbone": {**fields["backbone"], "widths": entry["widths"]}}
+    allowed = " or ".join(f"{{to: {entry['to']}, by: {entry['by']}}}" for entry in known if entry["backbone"] == spec)
+    raise SpecError(
+        f"widened {wanted!r} was given; allowed with backbone {spec} is {allowed or 'nothing'}: for another, give "
+        "backbone: {widths: [...]}, three numbers of channels"
+    )
+
+
 def study_names() -> list[str]:
     """Names of the studies that the package holds."""
     folder = resources.files("attn_tutorial.study").joinpath("studies")
@@ -160,8 +246,13 @@ def _presets() -> dict[str, dict[str, Any]]:
 
 def _read(path: str) -> dict[str, Any]:
     text = resources.files("attn_tutorial.study").joinpath(path).read_text("utf-8")
-    values: dict[str, Any] = yaml.safe_load(text)
-    return values
+    return read_yaml(text, path)
+
+
+@functools.cache
+def _widths() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = _read("widened.yaml")["networks"]
+    return entries
 
 
 def _unknown(kind: str, name: str, allowed: list[str]) -> str:

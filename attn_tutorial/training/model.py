@@ -24,6 +24,7 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
             spec.backbone.depth,
             spec.backbone.width,
             stem=spec.backbone.stem,
+            widths=spec.backbone.widths,
             block=spec.block,
             stages=spec.stages,
             position=spec.position,

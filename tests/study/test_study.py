@@ -1,5 +1,7 @@
 import pytest
+import torch
 
+from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES
 from attn_tutorial.spec import SpecError
 from attn_tutorial.study import Preset, Study, preset_names, study_names
@@ -20,15 +22,38 @@ def test_the_headline_compares_what_it_says():
 @pytest.mark.parametrize("preset", preset_names())
 def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
-    if study == "audit":  # its networks are all the baseline; what they see differs
-        slots = {"clutter", "evaluation"}
-    if study in ("recipe", "clean"):  # how they are trained differs
-        slots = {"training"}
+    if study in ("audit", "training-clutter"):  # what the networks see differs
+        slots |= {"clutter", "evaluation"}
+    if study in ("recipe", "clean", "length"):  # how they are trained differs
+        slots |= {"training"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
+        runs = [run for run in runs if not run.variant.startswith("wider")]
         shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
-        assert len(shared) == 1
+        assert len(shared) == len(Preset.load(preset).backbones)
         assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_network_of_every_study_can_be_built(preset):
+    specs = {
+        run.spec.model_copy(update={"training": None, "clutter": None, "evaluation": None}).model_dump_json(): run.spec
+        for study in study_names()
+        for run in Study.load(study).plan(preset, SHAPES, seeds=1)
+    }
+    for spec in specs.values():
+        backbone = spec.backbone
+        with torch.device("meta"):
+            resnet(
+                backbone.depth, backbone.width, backbone.stem, spec.block, spec.stages, spec.position,
+                spec.block_options, widths=backbone.widths,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("study", study_names())
+def test_the_baseline_and_the_controls_of_a_study_are_variants_of_it(study):
+    loaded = Study.load(study)
+    assert {loaded.baseline, *loaded.controls} <= set(loaded.variants)
 
 
 def test_a_length_is_a_multiple_of_the_presets_samples():

@@ -1,0 +1,33 @@
+"""YAML read strictly: a mistake is named with its line and column, and a name given twice is a mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attn_tutorial.spec import SpecError
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:  # YAML itself would take the last and drop the others without a word
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str, source: str | Path) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds; raises `SpecError` with line and column where it is none."""
+    try:
+        values = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpecError(f"{source}{place}: {error.problem or error.context}; mend it there") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{source} is no YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SpecError(f"{source}: names with values are due (title: …), but it holds {type(values).__name__}")
+    return values
