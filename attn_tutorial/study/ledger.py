@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _ROOM = 65_536  # bytes that must be free before hours of work begin; a record takes about 15,000
+ASIDE = "aside"
+"""The folder in a ledger's to which damaged records are moved."""
 _NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of them takes one line
 _log = logging.getLogger(__name__)
 
@@ -32,9 +35,17 @@ class LedgerError(InputError):
     """A results folder that cannot be used: says why, and what to do."""
 
 
+class Damaged(Exception):
+    """A file that is no whole record."""
+
+
+class Foreign(Exception):
+    """A whole record that means nothing here."""
+
+
 @functools.cache
 def _say_left_out(path: Path, cause: str) -> None:
-    _log.warning("%s is left out: it is no record of a run (%s)", path, cause)
+    _log.warning("%s is left out: it is no record of a run that can be used here (%s)", path, cause)
 
 
 class Ledger:
@@ -47,6 +58,8 @@ class Ledger:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self._cache: dict[str, tuple[tuple[int, int], Record | None]] = {}
+        self._left_out: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Record]:
         for path in sorted(self.folder.glob("*.json")):
@@ -56,8 +69,7 @@ class Ledger:
 
     def get(self, run_id: str) -> Record | None:
         """Return the record of a run, or None."""
-        path = self._path(run_id)
-        return self._read(path) if path.exists() else None
+        return self._read(self._path(run_id))
 
     def has_result(self, run_id: str) -> bool:
         """Whether a run needs no training: it is done, or diverged, which it would do again."""
@@ -78,7 +90,10 @@ class Ledger:
             ) from None
 
     def make_writable(self) -> None:
-        """Make the folder if need be, and see that a file can be written there, before hours of work go into it."""
+        """Make the folder if need be, and see that a file can be written there, before hours of work go into it.
+
+        Damaged records, which would be in the way of new ones, are moved to the folder `aside`, with a warning.
+        """
         probe = self.folder / f".probe.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,13 +106,31 @@ class Ledger:
                 f"results folder {self.folder} was given, but nothing can be written there ({error.strerror}); "
                 "name a folder of your own with --results, or as the notebook's parameter `results`"
             ) from None
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                read_record(path)
+            except Damaged as error:
+                aside = self.folder / ASIDE / f"{path.name}.{time.time_ns()}"
+                aside.parent.mkdir(exist_ok=True)
+                path.replace(aside)
+                _log.warning("%s is damaged (%s); it is set aside as %s", path, error, aside)
+            except (Foreign, FileNotFoundError):
+                pass
+
+    def named(self, runs: "Iterable[PlannedRun] | None" = None) -> "Iterator[tuple[str, Record]]":
+        """Yield records with the names of their variants: those of a plan, or all under the names they were run as."""
+        if runs is None:
+            yield from ((record.variant, record) for record in self)
+        else:
+            yield from ((run.variant, record) for run in runs if (record := self.get(run.run_id)))
 
     def frame(self, runs: "Iterable[PlannedRun] | None" = None) -> "pd.DataFrame":
         """Return a tidy table: a row for each run, composition of types and severity.
 
-        Columns: run_id, study, preset, variant, seed, data, source, fingerprint, clutter_version, types, severity,
-        accuracy (percent), recalibrated (percent, with BatchNorm statistics taken anew, or NaN), images,
-        parameters, samples, samples_per_second, training_seconds.
+        Columns: run_id, study, preset, variant, backbone, block ("none" for the plain network), seed, data, source,
+        fingerprint, clutter_version, types, severity, accuracy (percent), recalibrated (percent, with BatchNorm
+        statistics taken anew, or NaN), ece, nll, brier, images, parameters, samples, samples_per_second,
+        training_seconds, evaluation_seconds. Only runs that are done are in it.
 
         Args:
             runs: only these, under the names that they have there; all by default.
@@ -106,16 +139,14 @@ class Ledger:
         import numpy as np
         import pandas as pd
 
-        if runs is None:
-            named = [(record.variant, record) for record in self]
-        else:
-            named = [(run.variant, record) for run in runs if (record := self.get(run.run_id))]
         rows = [
             {
                 "run_id": record.run_id,
                 "study": record.study,
                 "preset": record.preset,
                 "variant": variant,
+                "backbone": record.spec.backbone.label(),
+                "block": record.spec.block or "none",
                 "seed": record.spec.seed,
                 "data": record.data.name,
                 "source": record.data.source,
@@ -125,42 +156,106 @@ class Ledger:
                 "severity": row.severity,
                 "accuracy": 100 * row.accuracy,
                 "recalibrated": np.nan if row.recalibrated is None else 100 * row.recalibrated,
+                "ece": row.ece,
+                "nll": row.nll,
+                "brier": row.brier,
                 "images": row.images,
                 "parameters": record.parameters,
                 "samples": record.samples,
                 "samples_per_second": record.samples_per_second,
                 "training_seconds": record.training_seconds,
+                "evaluation_seconds": record.evaluation_seconds,
             }
-            for variant, record in named
+            for variant, record in self.named(runs)
             if record.status == "done"
             for row in record.accuracy
         ]
         columns = (
-            "run_id study preset variant seed data source fingerprint clutter_version types severity accuracy "
-            "recalibrated images parameters samples samples_per_second training_seconds"
+            "run_id study preset variant backbone block seed data source fingerprint clutter_version types severity "
+            "accuracy recalibrated ece nll brier images parameters samples samples_per_second training_seconds "
+            "evaluation_seconds"
         ).split()
         return pd.DataFrame(rows, columns=columns)
+
+    def left_out(self) -> dict[str, str]:
+        """Why files of the folder are no records that this version can use, by file name."""
+        for _ in self:
+            pass
+        return dict(self._left_out)
 
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"
 
     def _read(self, path: Path) -> Record | None:
-        """Return a record, or None with a warning where a file is none that this version can read."""
+        """Return a record, or None with a warning where a file is none that this version can use."""
         try:
-            values = json.loads(path.read_text("utf-8"))
-            version = values.get("schema_version") if isinstance(values, dict) else None
-            if version != SCHEMA:
-                raise ValueError(f"its schema_version is {version!r}, this version reads {SCHEMA}")
-            record = Record.model_validate_json(json.dumps(values))
-            if record.clutter_version != CLUTTER_VERSION:
-                raise ValueError(
-                    f"it was made with version {record.clutter_version} of the clutter benchmark, and this is "
-                    f"{CLUTTER_VERSION}: train it anew"
-                )
-            if record.run_id != record.spec.run_id(record.data.fingerprint) or path.stem != record.run_id:
-                raise ValueError("its run_id is not that of its spec and images")
-        except (ValueError, OSError) as error:
-            cause = f"{error.error_count()} fields are not valid" if isinstance(error, ValidationError) else error
-            _say_left_out(path, str(cause))
+            state = path.stat()
+            stamp = (state.st_mtime_ns, state.st_size)
+            if self._cache.get(path.name, (None, None))[0] == stamp:
+                return self._cache[path.name][1]
+            record: Record | None = read_record(path)
+        except FileNotFoundError:  # another process has set it aside meanwhile
             return None
+        except (Damaged, Foreign) as error:
+            record = None
+            self._left_out[path.name] = str(error)
+            _say_left_out(path, str(error))
+        else:
+            self._left_out.pop(path.name, None)
+        self._cache[path.name] = (stamp, record)
         return record
+
+
+def read_record(path: Path) -> Record:
+    """Read one file of a ledger.
+
+    Raises:
+        Damaged: it is no record, or not the one that its name says.
+        Foreign: it is a record of another version of the benchmark, or of a block that is not registered here.
+        LedgerError: a newer version of the package wrote it, or it cannot be read.
+
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LedgerError(
+            f"record {path} cannot be read ({error.strerror}): mend its permissions, or move it away"
+        ) from None
+    try:
+        record = Record.model_validate_json(text)
+    except ValidationError as error:
+        _explain(path, text, error)
+    if record.schema_version != SCHEMA:
+        _explain(path, text, None)
+    if record.clutter_version != CLUTTER_VERSION:
+        raise Foreign(
+            f"it was made with version {record.clutter_version} of the clutter benchmark, and this is "
+            f"{CLUTTER_VERSION}: train it anew"
+        )
+    if record.run_id != record.spec.run_id(record.data.fingerprint) or path.stem != record.run_id:
+        raise Damaged("its run_id is not that of its spec and images")
+    return record
+
+
+def _explain(path: Path, text: bytes, error: ValidationError | None) -> NoReturn:
+    """Say why a file is no record: what kind of mistake it is decides what happens to it."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise Damaged("it is no JSON, perhaps cut off") from None
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise LedgerError(
+            f"{path} was written by a newer version of the package (schema {version}; this one reads {SCHEMA}): "
+            "update the package, or name another results folder"
+        )
+    if version != SCHEMA or error is None:
+        raise Damaged(f"its schema_version is {version!r}, this version reads {SCHEMA}")
+    problems = error.errors()
+    first = f"{'.'.join(map(str, problems[0]['loc']))}: {problems[0]['msg']}"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    # A spec that is not valid here may be so elsewhere: with a block that somebody has registered there.
+    kind = Foreign if all(problem["loc"][:1] == ("spec",) for problem in problems) else Damaged
+    raise kind(f"{first}{more}")

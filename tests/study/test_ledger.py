@@ -86,7 +86,9 @@ def test_failed_runs_are_run_again_and_diverged_ones_are_not(tmp_path, runs):
         lambda values: "",
         lambda values: json.dumps(values)[:200],
         lambda values: "[]",
-        lambda values: json.dumps({**values, "schema_version": 99}),
+        lambda values: json.dumps({**values, "schema_version": 0}),
+        lambda values: json.dumps({**values, "schema_version": None}),
+        lambda values: json.dumps({**values, "spec": {**values["spec"], "block": "none_such"}}),
         lambda values: json.dumps({**values, "run_id": "0" * 16}),
         lambda values: json.dumps({**values, "spec": {**values["spec"], "seed": 7}}),
         lambda values: json.dumps({**values, "status": "splendid"}),
@@ -100,7 +102,74 @@ def test_a_damaged_or_foreign_file_is_left_out_and_named(tmp_path, runs, spoil, 
     path.write_text(spoil(json.loads(path.read_text())))
     assert [record.run_id for record in ledger] == [runs[1].run_id]
     assert f"{path.name} is left out" in caplog.text
+    assert list(ledger.left_out()) == [path.name]
     assert path.exists()
+
+
+@pytest.mark.parametrize("cut", [0, 200])
+def test_a_damaged_record_is_moved_out_of_the_way_before_anything_is_trained(tmp_path, runs, caplog, cut):
+    ledger = Ledger(tmp_path)
+    for run in runs[:2]:
+        ledger.add(make_record(run))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    damaged = path.read_text()[:cut]
+    path.write_text(damaged)
+    ledger.make_writable()
+    assert not path.exists()
+    (aside,) = (tmp_path / "aside").iterdir()
+    assert aside.read_text() == damaged
+    assert f"{path} is damaged (it is no JSON, perhaps cut off); it is set aside as {aside}" in caplog.text
+    assert [record.run_id for record in Ledger(tmp_path)] == [runs[1].run_id]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"clutter_version": CLUTTER_VERSION - 1}, "of the clutter benchmark"),
+        ({"spec": {"block": "my_block"}}, "block 'my_block' is unknown"),
+    ],
+)
+def test_a_record_that_means_nothing_here_stays_where_it_is(tmp_path, runs, change, cause):
+    ledger = Ledger(tmp_path)
+    ledger.add(make_record(runs[0]))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, **change, "spec": {**values["spec"], **change.get("spec", {})}}))
+    ledger.make_writable()
+    assert path.exists()
+    assert cause in ledger.left_out()[path.name]
+
+
+def test_a_ledger_of_a_newer_schema_is_an_error_that_names_the_way_out(tmp_path, runs):
+    ledger = Ledger(tmp_path)
+    ledger.add(make_record(runs[0]))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 2, "spec": "of another kind"}))
+    for look in (list, lambda ledger: ledger.get(runs[0].run_id), Ledger.make_writable, Ledger.frame):
+        with pytest.raises(LedgerError, match=r"newer version of the package \(schema 2; this one reads 1\): update"):
+            look(Ledger(tmp_path))
+
+
+def test_a_record_that_cannot_be_read_is_an_error(tmp_path, runs):
+    (tmp_path / f"{runs[0].run_id}.json").mkdir()
+    with pytest.raises(LedgerError, match="cannot be read"):
+        list(Ledger(tmp_path))
+
+
+def test_a_record_that_was_written_anew_is_read_anew(tmp_path, runs):
+    ledger = Ledger(tmp_path)
+    ledger.add(make_record(runs[0], status="failed", error="no"))
+    assert ledger.get(runs[0].run_id).status == "failed"
+    Ledger(tmp_path).add(make_record(runs[0]))
+    assert ledger.get(runs[0].run_id).status == "done"
+
+
+def test_numbers_that_are_not_finite_survive(tmp_path, runs):
+    curve = [{"samples": 1, "loss": float("nan"), "accuracy": 0.1}, {"samples": 2, "loss": float("inf"), "accuracy": 0}]
+    Ledger(tmp_path).add(make_record(runs[0], status="diverged", error="NaN", curve=curve))
+    losses = [point.loss for point in Ledger(tmp_path).get(runs[0].run_id).curve]
+    assert losses[0] != losses[0]
+    assert losses[1] == float("inf")
 
 
 def test_a_record_of_another_version_of_the_benchmark_is_left_out_and_why_is_said(tmp_path, runs, caplog):
