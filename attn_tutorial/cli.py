@@ -11,7 +11,10 @@ import click
 from attn_tutorial import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from attn_tutorial.datasets import ImageSet
+    from attn_tutorial.datasets.store import Prepared
     from attn_tutorial.study import PlannedRun, Study
 
 DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
@@ -195,20 +198,6 @@ def study() -> None:
     """Studies: run them, see where they are, read their tables."""
 
 
-@study.command("list")
-def list_studies() -> None:
-    """List the studies and the presets."""
-    from attn_tutorial.study import Preset, Study, preset_names, study_names
-
-    click.echo("Studies (what is compared):")
-    for name in study_names():
-        loaded = Study.load(name)
-        click.echo(f"  {name:<12}{loaded.title}: {', '.join(loaded.variants)}")
-    click.echo("Presets (at what scale):")
-    for name in preset_names():
-        click.echo(f"  {name:<12}{Preset.load(name).description}")
-
-
 _name = click.argument("name")
 _preset = click.option("--preset", default="quick", show_default=True, help="At what scale.")
 _seeds = click.option("--seeds", type=int, help="Number of seeds; the preset's by default.")
@@ -222,9 +211,11 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _planned = _together(_preset, _seeds, _root, _preset_data, _results)
 _how = _together(
-    click.option("--runner", default="auto", show_default=True, help="auto, serial or processes."),
-    click.option("--workers", type=int, help="Processes; one a core by default."),
+    click.option("--runner", default="auto", show_default=True, help="auto, serial, processes or ray."),
+    click.option("--workers", type=int, help="Runs at a time; one a core by default."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    click.option("--address", default="", help="Of a Ray cluster: auto, or as 10.0.0.1:6379.  [default: Ray here]"),
+    click.option("--gpus-per-run", type=float, help="With Ray, the share of a GPU that a run takes; 1 by default."),
     click.option("--checkpoint-every", default=60.0, show_default=True, help="Seconds between checkpoints."),
     click.option(
         "--precision",
@@ -337,18 +328,59 @@ def train(block: str, options: tuple[str, ...], stages: str, position: str, **ho
     )
 
 
+@study.command("list")
+@_preset
+@_root
+@click.option("--measure", is_flag=True, help="Time each network for some seconds, for the estimates of time.")
+def list_studies(preset: str, root: Path, measure: bool) -> None:
+    """List the studies, with their runs and the time they would take at PRESET, and the presets."""
+    from attn_tutorial.study import Preset, Study, preset_names, study_names
+    from attn_tutorial.study.estimate import Speeds, in_words
+    from attn_tutorial.study.images import likely_images
+
+    images = likely_images(preset, root)
+    plans = {name: Study.load(name).plan(preset, images) for name in study_names()}
+    speeds = Speeds(root)
+    if measure:
+        speeds.measure(run.spec for runs in plans.values() for run in runs)
+    click.echo(f"Studies (what is compared), at preset {preset} on {images.name}:")
+    click.echo(f"  {'':<20}{'variants':>9}{'runs':>6}  {'one core':<10}")
+    for name, runs in plans.items():
+        loaded = Study.load(name)
+        seconds = speeds.seconds(runs)
+        time = "?" if seconds is None else in_words(seconds)
+        click.echo(f"  {name:<20}{len(loaded.variants):>9}{len(runs):>6}  {time:<10}{loaded.title}")
+    if any(speeds.seconds(runs) is None for runs in plans.values()):
+        click.echo("  ?: not measured on this machine; --measure does, about a second a network on a CPU")
+    click.echo("Presets (at what scale):")
+    for name in preset_names():
+        click.echo(f"  {name:<20}{Preset.load(name).description}")
+    click.echo("NAME may also be a YAML file of your own: book/rerun.md says what is in it.")
+
+
 @study.command()
 @_name
 @_planned
 def status(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
-    """Say which runs of study NAME are done, failed or missing."""
+    """Say which runs of study NAME are done, running, stopped, failed, damaged or missing, and what time is left."""
     from attn_tutorial.study import Ledger
+    from attn_tutorial.study.estimate import Speeds, in_words
+    from attn_tutorial.study.status import study_status
 
-    ledger = Ledger(results)
-    for planned in _plan(name, preset, seeds, root, images)[0]:
-        record = ledger.get(planned.run_id)
-        state = record.status if record else "missing"
-        click.echo(f"{planned.run_id}  {planned.variant:<14}seed {planned.spec.seed}  {state}")
+    planned, _ = _plan(name, preset, seeds, root, images)
+    found = study_status(planned, Ledger(results))
+    width = max(len(run.variant) for run in planned) + 2
+    for run in found.runs:
+        seed = f"seed {run.run.spec.seed}"
+        line = f"{run.run.run_id}  {run.run.variant:<{width}}{seed:<9}{run.state:<9}{run.detail}"
+        click.echo(line.rstrip())
+    counts = ", ".join(f"{count} {state}" for state, count in found.counts().items())
+    missing = [run.run for run in found.runs if run.state not in ("done", "diverged")]
+    seconds = found.seconds_left if found.seconds_left is not None else Speeds(root).seconds(missing)
+    left = "none left" if not missing else "time left unknown until a run is done" if seconds is None else (
+        f"about {in_words(seconds)} of one process left"
+    )  # fmt: skip
+    click.echo(f"{len(found.runs)} runs: {counts}; {left}")
 
 
 @study.command()
@@ -357,6 +389,90 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
 def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
     """Print accuracy in percent by variant and severity."""
     from attn_tutorial.figures.tables import accuracy_table
+
+    frame, source = _frame(name, preset, seeds, root, images, results)
+    click.echo(f"{source}; preset {preset}")
+    for backbone, rows in frame.groupby("backbone", sort=False):
+        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}")
+        click.echo(accuracy_table(rows).to_string())
+
+
+@study.command("export")
+@_name
+@_planned
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .csv or .parquet, by its end."
+)
+def export_results(
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, out: Path
+) -> None:  # fmt: skip
+    """Write the results of study NAME as a tidy table: a row for each run, composition of types and severity."""
+    from attn_tutorial.study.export import write_table
+
+    frame, source = _frame(name, preset, seeds, root, images, results)
+    write_table(frame, out)
+    click.echo(f"{out}: {len(frame):,} rows of {frame['run_id'].nunique()} runs; {source}; preset {preset}")
+
+
+@study.command()
+@_name
+@_planned
+@click.option("--sample", default=1, show_default=True, help="How many runs to train again, drawn at random.")
+@click.option("--draw", type=int, help="Seed of the draw, to draw the same runs again.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+def verify(
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, sample: int,
+    draw: int | None, device: str,
+) -> None:  # fmt: skip
+    """Train some runs of study NAME again and compare them with their records; exits with 1 where one is not the same.
+
+    The same machine kind, versions, threads and precision must give the same weights bit for bit. Where one of these
+    differs, other weights are reported, with what differs, and are no failure.
+    """
+    from attn_tutorial.study.report import Report
+    from attn_tutorial.study.setting import Setting
+    from attn_tutorial.study.verify import draw_runs, verify
+
+    planned, prepared, source = _planned_runs(name, preset, seeds, root, images)
+    setting = Setting(name, preset, prepared, root, source, results, device, checkpoint_every=60.0)
+    drawn = draw_runs(planned, setting.results, sample, draw)
+    with Report([run for run, _ in drawn], already=0) as report:
+        found = verify(drawn, setting, lambda run, progress: report.progress(run.run_id, progress))
+    for comparison in found:
+        click.echo(comparison.sentence())
+    if not all(comparison.passed for comparison in found):
+        sys.exit(1)
+
+
+@study.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder to add them to."
+)
+def merge(sources: tuple[Path, ...], into: Path) -> None:
+    """Copy the records of results folders SOURCES into another; exits with 1 where two records of a run differ.
+
+    A run that is done takes the place of one that failed. Where both are done and differ, the one that is there stays.
+    """
+    from attn_tutorial.study.merge import merge
+
+    merged = merge(sources, into)
+    click.echo(
+        f"{into}: {len(merged.added)} records added, {len(merged.replaced)} replaced as they had not been done, "
+        f"{len(merged.there)} were there"
+    )
+    for path, cause in merged.refused.items():
+        click.echo(f"{path} was left out: {cause}", err=True)
+    for run_id, difference in merged.kept.items():
+        click.echo(f"run {run_id}: the record in {into} stays; it and the other are {difference}", err=True)
+    if merged.kept or merged.refused:
+        sys.exit(1)
+
+
+def _frame(
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path
+) -> "tuple[pd.DataFrame, str]":
+    """What a ledger holds of a study on the images at hand, and what these are."""
     from attn_tutorial.study import Ledger
 
     planned, source = _plan(name, preset, seeds, root, images)
@@ -365,15 +481,21 @@ def table(name: str, preset: str, seeds: int | None, root: Path, images: str | N
         raise click.ClickException(
             f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first"
         )
-    click.echo(f"{source}; preset {preset}")
-    click.echo(accuracy_table(frame).to_string())
+    return frame, source
 
 
 def _plan(name: str, preset: str, seeds: int | None, root: Path, images: str | None) -> "tuple[list[PlannedRun], str]":
     """The runs of a study on the images at hand, and what these are."""
+    runs, prepared, _ = _planned_runs(name, preset, seeds, root, images)
+    return runs, prepared.source
+
+
+def _planned_runs(
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None
+) -> "tuple[list[PlannedRun], Prepared, Path | None]":
     from attn_tutorial.study import Study
     from attn_tutorial.study.images import prepare_images
 
     loaded = Study.load(name)
-    prepared, _ = prepare_images(images, root, preset)
-    return loaded.plan(preset, prepared, seeds), prepared.source
+    prepared, source = prepare_images(images, root, preset)
+    return loaded.plan(preset, prepared, seeds), prepared, source

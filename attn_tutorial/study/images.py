@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from attn_tutorial.datasets.names import DATASETS
-from attn_tutorial.datasets.store import Prepared, prepare
+from attn_tutorial.datasets.store import Prepared, available_cifar10, prepare
+from attn_tutorial.study.record import Images
 from attn_tutorial.study.study import Preset
 
 
@@ -22,3 +23,10 @@ def prepare_images(data: str | None, root: Path, preset: str | None = None) -> t
         return prepare(named, root), None
     source = Path(named).expanduser().resolve()
     return prepare("cifar10", root, source), source
+
+
+def likely_images(preset: str, root: Path) -> Images:
+    """Say which images a preset would take, without preparing them: good for counting runs, not for naming them."""
+    wanted = Preset.load(preset).data
+    name = wanted if wanted != "auto" else "cifar10" if available_cifar10(root) else "shapes"
+    return Images(name=name, source=name, fingerprint="", archive_sha256=None)

@@ -59,7 +59,8 @@ class Ledger:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self._cache: dict[str, tuple[tuple[int, int], Record | None]] = {}
-        self._left_out: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        """Why files that were looked at so far are no records that can be used here, by file name."""
 
     def __iter__(self) -> Iterator[Record]:
         for path in sorted(self.folder.glob("*.json")):
@@ -177,12 +178,6 @@ class Ledger:
         ).split()
         return pd.DataFrame(rows, columns=columns)
 
-    def left_out(self) -> dict[str, str]:
-        """Why files of the folder are no records that this version can use, by file name."""
-        for _ in self:
-            pass
-        return dict(self._left_out)
-
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"
 
@@ -198,10 +193,10 @@ class Ledger:
             return None
         except (Damaged, Foreign) as error:
             record = None
-            self._left_out[path.name] = str(error)
+            self.left_out[path.name] = str(error)
             _say_left_out(path, str(error))
         else:
-            self._left_out.pop(path.name, None)
+            self.left_out.pop(path.name, None)
         self._cache[path.name] = (stamp, record)
         return record
 

@@ -44,6 +44,9 @@ class Preset(Part):
         return cls.parse(presets[name])
 
 
+_FIRST = ("headline", "main")
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run of a study: its name in the ledger, what it is called in tables, and what it is."""
@@ -72,13 +75,13 @@ class Study(Part):
     baseline: str = "baseline"
     """The variant that the others are compared with."""
     controls: list[str] = Field(default_factory=list)
-    """Variants that are no blocks under test: they do not count among the comparisons that Holm's method corrects for."""
+    """Variants that are no blocks under test: they do not count among those that Holm's method corrects for."""
     fixed: Change = Field(default_factory=dict)
     """The fields of `RunSpec` that all variants share and that differ from the preset's."""
     variants: dict[str, Change] = Field(default_factory=dict)
     """By name: the fields of `RunSpec` in which a variant differs from the baseline; and two words more: `length`, the
-    length of its training as a multiple of the preset's, and `widened`, for a plain network whose stages were made wider until it
-    has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
+    length of its training as a multiple of the preset's, and `widened`, for a plain network whose stages were made
+    wider until it has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
     grids: list[Grid] = Field(default_factory=list)
     """Axes, which make more variants."""
 
@@ -229,9 +232,10 @@ def _widened(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def study_names() -> list[str]:
-    """Names of the studies that the package holds."""
+    """Names of the studies that the package holds, those of all blocks first."""
     folder = resources.files("attn_tutorial.study").joinpath("studies")
-    return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml"))
+    names = [path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")]
+    return sorted(names, key=lambda name: (name not in _FIRST, name))
 
 
 def preset_names() -> list[str]:

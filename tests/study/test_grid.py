@@ -138,7 +138,7 @@ def test_two_variants_that_are_one_run_are_refused(tmp_path):
 
 
 def test_a_study_of_ones_own_is_not_called_as_one_of_the_package(tmp_path):
-    with pytest.raises(SpecError, match="'headline' is a study of the package: .* Rename the file"):
+    with pytest.raises(SpecError, match=r"'headline' is a study of the package: .* Rename the file"):
         Study.load(write(tmp_path, HEAD, "headline.yaml"))
 
 

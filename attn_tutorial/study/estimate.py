@@ -1,0 +1,102 @@
+"""How long a study would take here, from a short measurement of its networks. Free of torch but for that."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from attn_tutorial.spec import RunSpec
+from attn_tutorial.study.study import PlannedRun
+from attn_tutorial.training.files import write_whole
+
+_TEST_IMAGES = 8_000
+"""Scored where a preset does not say how many: all of CIFAR-10's."""
+_RECALIBRATION_IMAGES = 1_000
+_BATCH, _STEPS = 64, 3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one process for an image, of 1 thread on a CPU."""
+
+    training: float
+    """Forward pass, backward pass and update."""
+    testing: float
+    """Forward pass."""
+
+
+class Speeds:
+    """Paces of networks on this machine, measured once and kept in a file.
+
+    Args:
+        root: the folder that holds `raw/`.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    """
+
+    def __init__(self, root: Path, device: str = "auto"):
+        self.path = root / "raw" / "cache" / "speeds.json"
+        self._device = device
+        machine = (platform.node(), platform.machine(), device, metadata.version("torch"))
+        self._machine = hashlib.sha256(repr(machine).encode()).hexdigest()[:16]
+        try:
+            self._known: dict[str, list[float]] = json.loads(self.path.read_text("utf-8"))
+        except (OSError, ValueError):  # a cache: what cannot be read is measured anew
+            self._known = {}
+
+    def get(self, spec: RunSpec) -> Pace | None:
+        """Return the pace of a run's network, or None where it was not measured on this machine."""
+        pace = self._known.get(self._key(spec))
+        return None if pace is None else Pace(*pace)
+
+    def measure(self, specs: Iterable[RunSpec]) -> None:
+        """Time a few steps of each network that was not measured here, about a second each for the smallest."""
+        missing = {self._key(spec): spec for spec in specs if self.get(spec) is None}
+        if not missing:
+            return
+        from attn_tutorial.training.pace import seconds_per_image
+
+        for key, spec in tqdm(missing.items(), "Timing networks", unit=" networks", disable=None, leave=False):
+            self._known[key] = list(seconds_per_image(spec, self._device, _BATCH, _STEPS))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, json.dumps(self._known, indent=1).encode())
+
+    def seconds(self, runs: Iterable[PlannedRun]) -> float | None:
+        """Estimate the time that one process needs for some runs; None where a network was not measured."""
+        total = 0.0
+        for run in runs:
+            pace = self.get(run.spec)
+            if pace is None:
+                return None
+            total += pace.training * run.spec.training.samples + pace.testing * _forward_passes(run.spec)
+        return total
+
+    def _key(self, spec: RunSpec) -> str:
+        network: dict[str, Any] = spec.model_dump(
+            mode="json", include={"backbone", "block", "block_options", "stages", "position"}
+        )
+        what = (self._machine, sorted(network.items()), spec.clutter.canvas, spec.training.conv_optimizer)
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _forward_passes(spec: RunSpec) -> int:
+    test = spec.evaluation
+    images = test.images or _TEST_IMAGES
+    tested = len(test.types) * len(test.severities) * images
+    recalibrated = len(test.recalibrated) * len(test.severities) * (images + _RECALIBRATION_IMAGES)
+    return tested + recalibrated
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it: "40 s", "12 min", "3.5 h", "2 days"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.0f} days"

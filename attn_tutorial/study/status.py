@@ -1,0 +1,92 @@
+"""Where a study is: what is done, under way, failed, damaged or missing, and how long the rest takes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from attn_tutorial.study.ledger import Ledger
+from attn_tutorial.study.record import Record
+from attn_tutorial.study.study import PlannedRun
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where a run is."""
+
+    run: PlannedRun
+    state: str
+    """done, diverged, failed, running, stopped (at a checkpoint), damaged (no record that can be used) or missing."""
+    detail: str = ""
+    share: float = 0.0
+    """Of its training that is in a record or a checkpoint."""
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """Where all runs of a plan are."""
+
+    runs: list[RunStatus]
+    seconds_left: float | None
+    """Of one process, at the mean pace of the runs that are done; None where none is."""
+
+    def counts(self) -> dict[str, int]:
+        """How many runs are in each state."""
+        return dict(Counter(run.state for run in self.runs))
+
+
+def study_status(runs: list[PlannedRun], ledger: Ledger) -> StudyStatus:
+    """Look up a plan's runs in a ledger. Trains nothing, writes nothing."""
+    records = {run.run_id: ledger.get(run.run_id) for run in runs}
+    states = [_state(run, records[run.run_id], ledger.folder / "work", ledger.left_out) for run in runs]
+    return StudyStatus(states, _seconds_left(states, (record for record in records.values() if record)))
+
+
+def _state(run: PlannedRun, record: Record | None, work: Path, left_out: dict[str, str]) -> RunStatus:
+    if record and record.status != "failed":
+        return RunStatus(run, record.status, _first_line(record), 1.0)
+    steps = max((int(path.stem.removeprefix("step-")) for path in (work / run.run_id).glob("step-*.pt")), default=0)
+    share = steps * run.spec.training.batch_size / run.spec.training.samples
+    at = f"{share:.0%} at its last checkpoint" if steps else "no checkpoint yet"
+    if _held_by_a_process(work / f"{run.run_id}.lock"):
+        return RunStatus(run, "running", at, share)
+    if record:
+        return RunStatus(run, "failed", _first_line(record), share)
+    if cause := left_out.get(f"{run.run_id}.json"):
+        return RunStatus(run, "damaged", cause, share)
+    return RunStatus(run, "stopped", at, share) if steps else RunStatus(run, "missing")
+
+
+def _first_line(record: Record) -> str:
+    return (record.error or "").partition("\n")[0]
+
+
+def _held_by_a_process(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        # Held for a moment: a process that wants the run just then looks again some seconds later.
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read: nobody trains there
+        return False
+
+
+def _seconds_left(states: list[RunStatus], records: Iterable[Record]) -> float | None:
+    seconds = images = 0.0
+    for record in records:
+        if record.status == "done" and record.training_seconds and record.samples:
+            seconds += record.training_seconds + (record.evaluation_seconds or 0)
+            images += record.samples
+    if not images:
+        return None
+    left = sum(
+        (1 - state.share) * state.run.spec.training.samples
+        for state in states
+        if state.state not in ("done", "diverged")
+    )
+    return left * seconds / images

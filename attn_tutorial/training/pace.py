@@ -1,0 +1,67 @@
+"""How fast a network trains and answers on this machine, from a few steps."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from attn_tutorial.backbones import resnet
+from attn_tutorial.spec import RunSpec
+from attn_tutorial.training.loop import train_step
+from attn_tutorial.training.machine import Execution, choose_device, native_precision, thread_count
+from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
+
+_CLASSES = 10
+
+
+def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tuple[float, float]:
+    """Time training steps and forward passes of a run's network on empty canvases, on one thread.
+
+    Args:
+        spec: the run.
+        device: "auto", "cpu", "cuda" or "mps".
+        batch: canvases a step.
+        steps: of which the fastest counts, behind one that is not counted.
+
+    Returns:
+        seconds per image of a training step, and of a forward pass.
+
+    """
+    where = choose_device(device)
+    execution = Execution(native_precision(where), "channels_last", threads=1, compiled=False)
+    backbone = spec.backbone
+    with thread_count(1), torch.random.fork_rng():
+        model = execution.place(
+            resnet(
+                backbone.depth, backbone.width, backbone.stem, spec.block, spec.stages, spec.position,
+                spec.block_options, _CLASSES, backbone.widths,
+            ),
+            where,
+        )  # fmt: skip
+        optimisers = make_optimisers(model, spec.training)
+        set_learning_rates(optimisers, spec.training, 0, 1)
+        x = torch.zeros(batch, 3, spec.clutter.canvas, spec.clutter.canvas, device=where)
+        x = x.to(memory_format=torch.channels_last)
+        label = torch.zeros(batch, dtype=torch.int64, device=where)
+
+        def train() -> None:
+            train_step(model, optimisers, x, label, 0.0, execution)
+
+        @torch.inference_mode()
+        def answer() -> None:
+            model(x)
+
+        training = _fastest(train, steps, where)
+        model.eval()
+        return training / batch, _fastest(answer, steps, where) / batch
+
+
+def _fastest(work: Callable[[], None], steps: int, device: torch.device) -> float:
+    seconds = []
+    for _ in range(1 + steps):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])

@@ -1,0 +1,207 @@
+"""The commands of `attn-tutorial study` on a ledger that a real run has filled."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from filelock import FileLock
+
+from attn_tutorial.cli import main
+from attn_tutorial.study import Ledger, study_names
+from attn_tutorial.study.start import start_study
+
+
+@pytest.fixture(scope="module")
+def filled(tiny_cifar, tmp_path_factory):
+    """A root of images, and a folder of the headline's records at smoke."""
+    folder = tmp_path_factory.mktemp("study")
+    start_study("headline", "smoke", None, str(tiny_cifar), folder / "runs", root=folder, runner="serial", device="cpu")
+    return folder
+
+
+@pytest.fixture
+def ledger(filled, tmp_path):
+    shutil.copytree(filled / "runs", tmp_path / "runs")
+    return Ledger(tmp_path / "runs")
+
+
+@pytest.fixture
+def study(filled, ledger, tiny_cifar):
+    def _study(command, *words, name="headline"):
+        common = ["--preset", "smoke", "--root", filled, "--data", tiny_cifar, "--results", ledger.folder]
+        return CliRunner().invoke(main, ["study", command, str(name), *map(str, common), *map(str, words)])
+
+    return _study
+
+
+def record_of(ledger, variant):
+    return next(record for record in ledger if record.variant == variant)
+
+
+def spoil(ledger, variant, **changes):
+    path = ledger.folder / f"{record_of(ledger, variant).run_id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+def test_status_says_the_state_of_every_run_and_the_time_left(study, ledger):
+    spoil(ledger, "se", status="failed", error="out of memory\nat line 3")
+    (ledger.folder / f"{record_of(ledger, 'cbam').run_id}.json").write_text("{")
+    running = record_of(ledger, "non_local").run_id
+    (ledger.folder / f"{running}.json").unlink()
+    with FileLock(ledger.folder / "work" / f"{running}.lock"):
+        result = study("status")
+    assert result.exit_code == 0, result.output
+    states = {line.split()[1]: " ".join(line.split()[4:]) for line in result.output.splitlines() if "  seed " in line}
+    assert states == {
+        "baseline": "done",
+        "se": "failed out of memory",
+        "cbam": "damaged it is no JSON, perhaps cut off",
+        "non_local": "running no checkpoint yet",
+    }
+    last = result.output.splitlines()[-1]
+    assert last.startswith("4 runs: 1 done, 1 failed, 1 damaged, 1 running; about ")
+    assert last.endswith(" of one process left")
+
+
+def test_a_rerun_sets_the_damaged_record_aside_and_trains_that_run_anew(study, ledger):
+    damaged, kept = record_of(ledger, "cbam"), record_of(ledger, "se")
+    (ledger.folder / f"{damaged.run_id}.json").write_text("{")
+    result = study("run", "--runner", "serial", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "1 runs to train, 3 are in the ledger" in result.output
+    again = Ledger(ledger.folder)
+    assert again.get(damaged.run_id).weights_sha256 == damaged.weights_sha256
+    assert again.get(kept.run_id) == kept
+    assert len(list((ledger.folder / "aside").iterdir())) == 1
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_export_writes_the_frame(study, ledger, tmp_path, end):
+    out = tmp_path / f"table.{end}"
+    result = study("export", "--out", out)
+    assert result.exit_code == 0, result.output
+    written = pd.read_csv(out) if end == "csv" else pd.read_parquet(out)
+    expected = ledger.frame()
+    assert set(written["variant"]) == {"baseline", "se", "cbam", "non_local"}
+    pd.testing.assert_frame_equal(
+        written.sort_values(["run_id", "types", "severity"], ignore_index=True),
+        expected.sort_values(["run_id", "types", "severity"], ignore_index=True),
+        check_dtype=False,
+    )
+    assert os.listdir(tmp_path / "runs") == os.listdir(ledger.folder)
+
+
+@pytest.mark.parametrize("out", ["table.xlsx", "none/table.csv", "table"])
+def test_export_refuses_what_it_cannot_write(study, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    result = study("export", "--out", out)
+    assert result.exit_code == 2
+    assert f"--out {out} was given" in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+def test_verify_trains_again_and_finds_the_same_bits(study, ledger):
+    before = {path.name: path.read_bytes() for path in ledger.folder.glob("*.json")}
+    result = study("verify", "--sample", 2, "--device", "cpu", "--draw", 1)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("the same weights, sha256") == 2
+    assert {path.name: path.read_bytes() for path in ledger.folder.glob("*.json")} == before
+
+
+def test_verify_fails_where_nothing_explains_other_weights(study, ledger):
+    for path in ledger.folder.glob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": "0" * 64}))
+    result = study("verify", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "NOT the same weights although nothing differs that may change them; mean accuracy" in result.output
+
+
+def test_verify_says_what_differs_where_that_may_explain_it(study, ledger):
+    for path in ledger.folder.glob("*.json"):
+        values = json.loads(path.read_text())
+        versions = {**values["versions"], "torch": "1.0"}
+        path.write_text(json.dumps({**values, "weights_sha256": "0" * 64, "versions": versions}))
+    result = study("verify", "--device", "cpu")
+    assert result.exit_code == 0
+    assert "other weights, as may be where these differ: torch 1.0 and " in result.output
+
+
+@pytest.mark.parametrize(("words", "message"), [(("--sample", 0), "at least 1"), (("--seeds", 0), "at least 1")])
+def test_verify_refuses_a_sample_of_none(study, words, message):
+    result = study("verify", *words)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_verify_needs_a_run_that_is_done(study, ledger):
+    for variant in ("baseline", "se", "cbam", "non_local"):
+        spoil(ledger, variant, status="failed")
+    result = study("verify")
+    assert result.exit_code == 2
+    assert "there is nothing to verify" in result.output
+
+
+def test_merge_brings_ledgers_together_and_says_where_they_differ(ledger, tmp_path):
+    def merge(*words):
+        return CliRunner().invoke(main, ["study", "merge", *map(str, words)])
+
+    first = merge(ledger.folder, "--into", tmp_path / "all")
+    assert first.exit_code == 0, first.output
+    assert "4 records added, 0 replaced as they had not been done, 0 were there" in first.output
+    spoil(ledger, "se", weights_sha256="0" * 64, threads=7)
+    (ledger.folder / f"{record_of(ledger, 'cbam').run_id}.json").write_text("{")
+    second = merge(ledger.folder, "--into", tmp_path / "all")
+    assert second.exit_code == 1
+    assert "0 records added, 0 replaced as they had not been done, 2 were there" in second.output
+    assert "stays; it and the other are two networks, from different circumstances: threads" in second.output
+    assert "was left out: it is no JSON" in second.output
+
+
+def test_a_ledger_of_a_newer_schema_gets_one_message(study, ledger):
+    spoil(ledger, "se", schema_version=2)
+    for command in ("status", "table", "run", "verify"):
+        result = study(command)
+        assert result.exit_code == 2
+        assert "newer version of the package (schema 2; this one reads 1)" in result.output
+
+
+def test_a_study_of_ones_own_runs_from_its_file(study, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: t\nquestion: q\nvariants: {baseline: {}}\n")
+    result = study("status", name=path)
+    assert result.output.splitlines()[-1] == "1 runs: 1 done; none left"  # the headline's own baseline
+    path.write_text("title: t\nquestion: q\nvariants: {baseline: {}\n")
+    result = study("status", name=path)
+    assert result.exit_code == 2
+    assert "mine.yaml, line 4, column 1" in result.output
+
+
+def test_list_counts_runs_and_estimates_their_time_once_it_was_measured(tmp_path, monkeypatch):
+    from attn_tutorial.study.study import Study
+
+    everything = CliRunner().invoke(main, ["study", "list", "--preset", "full", "--root", str(tmp_path)]).output
+    rows = {line.split()[0]: line.split()[1:4] for line in everything.splitlines() if line.startswith("  ")}
+    assert set(study_names()) <= set(rows)
+    assert rows["headline"] == ["4", "80", "?"]  # in two backbones, ten seeds
+    assert "--measure" in everything
+    monkeypatch.setattr("attn_tutorial.study.study_names", lambda: ["headline"])
+    command = ["study", "list", "--preset", "smoke", "--root", str(tmp_path)]
+    measured = CliRunner().invoke(main, [*command, "--measure"]).output
+    (row,) = (line for line in measured.splitlines() if line.startswith("  headline"))
+    assert row.split()[3].isdigit()
+    assert row.split()[4] in ("s", "min")
+    assert CliRunner().invoke(main, command).output == measured  # from the file, without measuring
+    assert len(Study.load("headline").variants) == 4
+
+
+def test_list_and_status_load_no_torch(filled, ledger, tiny_cifar):
+    code = "import sys; from attn_tutorial.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    common = ["--preset", "smoke", "--root", str(filled)]
+    for words in (["list", *common], ["status", "headline", *common, "--data", str(tiny_cifar)]):
+        subprocess.run([sys.executable, "-c", code, "study", *words], check=True, capture_output=True)
