@@ -106,9 +106,9 @@ def resnet(
 ) -> ResNet:
     """A CIFAR ResNet, with an attention block in the slots of the given stages.
 
-    Stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve height and width. A unit
-    that changes the shape has a 1×1 projection on its shortcut (option B of the paper). `resnet(20, 16)` is
-    ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone here: 309,322
+    Stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve
+    height and width. A unit that changes the shape has a 1×1 projection on its shortcut (option B of the paper).
+    `resnet(20, 16)` is ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone here: 309,322
     parameters, of which the stem's 1,536 are frozen.
 
     For one seed the backbone's weights are the same whatever the block, and so is the state in which

@@ -1,5 +1,6 @@
 """The Python on the pages runs as it stands: the blocks of a page in order, in one process, as a reader tries them."""
 
+import os
 import re
 import subprocess
 import sys
@@ -40,3 +41,29 @@ def test_the_exports_on_a_page_do_not_stand_in_each_others_way(tmp_path, monkeyp
 
 def test_pages_with_python_are_found():
     assert len(PAGES["data.md"]) >= 5
+
+
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_of_the_page_on_reruns_run_as_they_stand(tmp_path):
+    page = (BOOK / "rerun.md").read_text(encoding="utf-8")
+    # A project's folder whose ledger is empty; the published table needs CIFAR-10, and is tried where that is at hand.
+    for name in ("_config.yml", "pyproject.toml", "notebooks"):
+        (tmp_path / name).symlink_to(BOOK.parent / name)
+    (mine,) = YAML.findall(page)
+    (tmp_path / "mine.yaml").write_text(mine)
+    commands = [line for block in SHELL.findall(page) for line in block.splitlines() if "data/results" not in line]
+    assert len(commands) >= 9
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    script = "set -e\n" + "\n".join(commands)
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=590
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert "8 runs: 8 done; none left" in result.stdout
+    assert "the same weights, sha256" in result.stdout
+    assert (tmp_path / "results.csv").exists()
+    assert len(list((tmp_path / "data" / "runs").glob("*.json"))) == 8 + 5
