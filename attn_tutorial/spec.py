@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -95,6 +95,12 @@ class BackboneSpec(Part):
     depth: PositiveInt = 8
     width: PositiveInt = 32
     stem: Literal["conv3", "whiten4"] = "whiten4"
+    widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_as_tuple)] | None = None
+    """Channels of the three stages, the stem's as the first stage's; width, 2·width and 4·width by default."""
+
+    def label(self) -> str:
+        """What to call it in tables; a network made wider than its backbone counts as that backbone."""
+        return f"ResNet-{self.depth}, width {self.width}"
 
 
 class ClutterSpec(Part):
@@ -133,6 +139,19 @@ class TrainingSpec(Part):
     """Share of the steps over which the learning rates rise; then they fall to 0 in a line."""
 
 
+class LookSpec(Part):
+    """Whether the network looks at the target: what is measured beside its accuracy."""
+
+    images: PositiveInt = 2000
+    """On how many of the tested images, the same share of each class; on all where there are fewer."""
+    severities: Severities = (0, 3, 5)
+    """At which of the severities that are tested; the clutter types are the first composition that is tested."""
+    localisation: bool = True
+    """Whether attention maps and Grad-CAM are held against the tile."""
+    lesions: bool = True
+    """Whether the network is tested with its gates replaced."""
+
+
 class EvaluationSpec(Part):
     """What the trained network is tested on."""
 
@@ -145,6 +164,8 @@ class EvaluationSpec(Part):
     severities: Severities = SEVERITIES
     recalibrated: Compositions = (SEEN,)
     """Which of them are tested with recalibrated BatchNorm statistics, too."""
+    look: LookSpec | None = LookSpec()
+    """Localisation and lesions; none, if None."""
 
 
 class RunSpec(Part):
@@ -224,9 +245,8 @@ def _sentence(detail: Any, model: type[BaseModel]) -> str:
 def _names(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     for name in path:
         annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
+        parts = [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]
+        model = next((part for part in parts if issubclass(part, BaseModel)), model)
     return list(model.model_fields)
 
 

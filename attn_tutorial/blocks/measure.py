@@ -44,18 +44,21 @@ def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -
     As inside a network, a whole tensor of gradients comes from behind, and `x` gets its own.
 
     Args:
-        functions: by name, modules or what else takes and returns features of one shape.
+        functions: by name, modules or what else takes features.
         x: the features (B, C, H, W), which want a gradient.
         rounds: counted ones.
 
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    gradient = torch.ones_like(x)
+    gradients: dict[str, Tensor] = {}
     for counted in [False] + rounds * [True]:
         for name, function in functions.items():
             x.grad = None
             began = time.perf_counter()
-            function(x).backward(gradient)
+            result = function(x)
+            if not counted:
+                gradients[name] = torch.ones_like(result)
+            result.backward(gradients[name])
             if counted:
                 seconds[name].append(time.perf_counter() - began)
     return seconds
@@ -66,7 +69,8 @@ def peak_bytes(function: Function, x: Tensor) -> int:
 
     Scratch memory inside a kernel is not seen.
     """
-    gradient = torch.ones_like(x)
+    with torch.no_grad():
+        gradient = torch.ones_like(function(x))
     x.grad = None
     with _LiveBytes() as memory:
         function(x).backward(gradient)

@@ -5,16 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from attn_tutorial.datasets import Clutter, ImageSet, to_input
+from attn_tutorial.datasets import ImageSet, to_input
+from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES, clutter_of_test
 from attn_tutorial.evaluation.recalibration import recalibrated
-from attn_tutorial.evaluation.scores import scores
+from attn_tutorial.evaluation.scoring import scores
 from attn_tutorial.spec import RunSpec
-
-_BATCH = 250
-_RECALIBRATION_IMAGES = 1000
-_TEST_SEED = 0  # the test canvases are the same for every run, whatever its own seed
 
 
 @torch.inference_mode()
@@ -33,48 +30,46 @@ def accuracy_by_severity(
     Returns:
         one row for each composition and severity: `types`, `severity`, `images`, what `scores` says (`accuracy`, 0 to
         1, `per_class`, `ece`, `nll`, `brier`), and `recalibrated` (accuracy, or None where not asked for). At severity
-        0 every composition is the same weak background, and is tested once.
+        0 every composition is the same weak background, and is tested once. Statistics are taken from as many training
+        canvases as there are test images, and at most 1,000.
 
     """
     model.eval()
     if spec.evaluation.images is not None:
         test = test.take(spec.evaluation.images)
 
-    def clutter(types: tuple[str, ...], severity: int) -> Clutter:
-        return Clutter(types, severity, seed=_TEST_SEED, **spec.clutter.render_options())
-
-    def answers(network: nn.Module, types: tuple[str, ...], severity: int) -> dict[str, Any]:
-        logits = []
-        for indices in torch.arange(len(test), device=test.images.device).split(_BATCH):
+    @functools.cache
+    def answers(name: str, severity: int, again: bool) -> tuple[dict[str, Any], float | None]:
+        """The network's scores, and its accuracy with statistics taken anew where asked for: on the same canvases."""
+        clutter = clutter_of_test(spec, name, severity)
+        networks = [model]
+        if again:
+            parts = train.spread(min(len(test), RECALIBRATION_CANVASES)).split(BATCH)
+            networks.append(recalibrated(model, (to_input(clutter.render(train, part).canvas) for part in parts)))
+        logits: list[list[Tensor]] = [[] for _ in networks]
+        for indices in torch.arange(len(test), device=test.images.device).split(BATCH):
             if should_stop():
                 raise InterruptedError("stopped while testing")
-            batch = clutter(types, severity).render(test, indices)
-            logits.append(network(to_input(batch.canvas)).float())
-        return scores(torch.cat(logits), test.labels)
-
-    @functools.cache
-    def as_trained(types: tuple[str, ...], severity: int) -> dict[str, Any]:
-        return answers(model, types, severity)
-
-    @functools.cache
-    def accuracy_recalibrated(types: tuple[str, ...], severity: int) -> float:
-        parts = train.spread(_RECALIBRATION_IMAGES).split(_BATCH)
-        renders = (clutter(types, severity).render(train, part) for part in parts)
-        network = recalibrated(model, (to_input(batch.canvas) for batch in renders))
-        return float(answers(network, types, severity)["accuracy"])
+            x = to_input(clutter.render(test, indices).canvas)
+            for network, found in zip(networks, logits, strict=True):
+                found.append(network(x).float())
+        first, *rest = (scores(torch.cat(found), test.labels) for found in logits)
+        return first, float(rest[0]["accuracy"]) if rest else None
 
     rows = []
     for name in spec.evaluation.types:
         for severity in spec.evaluation.severities:
-            types = tuple(name.split("+")) if severity else ("noise",)
-            again = accuracy_recalibrated(types, severity) if name in spec.evaluation.recalibrated else None
+            asked = name in spec.evaluation.recalibrated
+            # At severity 0 all are one test, recalibrated if it is for any.
+            key = (name, severity, asked) if severity else ("noise", 0, bool(spec.evaluation.recalibrated))
+            found, again = answers(*key)
             rows.append(
                 {
                     "types": name,
                     "severity": severity,
                     "images": len(test),
-                    **as_trained(types, severity),
-                    "recalibrated": again,
+                    **found,
+                    "recalibrated": again if asked else None,
                 }
             )
     return rows

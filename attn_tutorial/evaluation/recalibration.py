@@ -22,12 +22,18 @@ def recalibrated(model: nn.Module, inputs: Iterable[Tensor]) -> nn.Module:
     NeurIPS 2020, section 2; here the inputs are training images in the clutter of the test, and no test image enters.
 
     """
+    model = collecting(model)
+    for x in inputs:
+        model(x)
+    return model.eval()
+
+
+def collecting(model: nn.Module) -> nn.Module:
+    """Return a copy of a network whose BatchNorm layers take the statistics of what passes, until its next `eval()`."""
     model = copy.deepcopy(model).eval()
     for layer in model.modules():
         if isinstance(layer, _BatchNorm):
             layer.reset_running_stats()
             layer.momentum = None  # a plain average over the batches
             layer.train()
-    for x in inputs:
-        model(x)
-    return model.eval()
+    return model

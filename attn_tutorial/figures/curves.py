@@ -1,56 +1,113 @@
 """Curves of a study from the ledger: accuracy over severity, loss over training."""
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attn_tutorial.figures.style import VARIANT_MARKERS, palette
-from attn_tutorial.figures.tables import PRIMARY
+from attn_tutorial.figures.style import VARIANT_COLOURS, VARIANT_MARKERS, palette
+from attn_tutorial.figures.tables import main_types
 from attn_tutorial.study import Record
+from attn_tutorial.study.outcomes import BASELINE, check_one_kind
+from attn_tutorial.study.statistics import intervals
+
+_MOST_LINES = 6
+_COLUMNS = 3
 
 
-def severity_curves(frame: pd.DataFrame, chance: float, types: str = PRIMARY) -> Figure:
+def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None, baseline: str = BASELINE) -> Figure:
     """Accuracy over severity, and the difference from the baseline: a line a variant, and a thin one for each seed.
+
+    Bars are 95 % t intervals over seeds, of the difference paired by seed; one seed has none. Where there are more
+    variants than lines can be told apart, each difference gets a panel of its own.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
         chance: accuracy of guessing, in percent.
-        types: the composition of clutter types.
+        types: the composition of clutter types; `main_types` by default.
+        baseline: the variant that the others are compared with.
 
     """
+    check_one_kind(frame)
+    types = types or main_types(frame)
     chosen = frame[frame["types"] == types]
+    differences = _differences(chosen, baseline)
+    if chosen["variant"].nunique() > _MOST_LINES:
+        return _difference_panels(differences)
     colours = palette(chosen["variant"])
     known = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
     markers = known if len(known) == len(colours) else True
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.4))
-    for axes, data, measure in (
-        (panels[0], chosen, "accuracy"),
-        (panels[1], _differences(chosen), "difference"),
-    ):
-        for (variant, _), seed in data.groupby(["variant", "seed"]):
-            axes.plot(seed["severity"], seed[measure], color=colours[str(variant)], linewidth=0.6, alpha=0.6)
+    for axes, data, measure in ((panels[0], chosen, "accuracy"), (panels[1], differences, "difference")):
+        _draw_seeds(axes, data, measure, colours)
+        for place, (variant, rows) in enumerate(_intervals(data, measure).groupby("variant", sort=False)):
+            # Beside each other, or they would hide each other.
+            shift = 0.07 * (place - (data["variant"].nunique() - 1) / 2)
+            _draw_bars(axes, rows["severity"] + shift, rows, colours[str(variant)])
         sns.lineplot(
             data, x="severity", y=measure, hue="variant", style="variant", palette=colours, dashes=False,
             markers=markers, errorbar=None, legend=measure == "accuracy", ax=axes,
         )  # fmt: skip
-        axes.set(xlabel="severity", xticks=sorted(data["severity"].unique()))
+        axes.set(xlabel="severity", xticks=sorted(chosen["severity"].unique()))
     panels[0].axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
     panels[0].annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
     panels[0].set(ylabel=f"accuracy in %, {types}", ylim=(0, None))
     panels[0].legend(title=None, fontsize=9)
-    panels[1].axhline(0, color=colours.get("baseline", "grey"), linewidth=1)
-    panels[1].set(ylabel="points above the baseline")
+    panels[1].axhline(0, color=colours.get(baseline, "grey"), linewidth=1)
+    panels[1].set(ylabel=f"points above {baseline}")
     return figure
 
 
-def _differences(chosen: pd.DataFrame) -> pd.DataFrame:
+def _difference_panels(differences: pd.DataFrame) -> Figure:
+    variants = differences["variant"].unique()
+    rows = -(-len(variants) // _COLUMNS)
+    figure, grid = plt.subplots(
+        rows, _COLUMNS, figsize=(6.4, 1.5 * rows + 0.3), sharex=True, sharey=True, squeeze=False
+    )
+    colours = dict.fromkeys(variants, VARIANT_COLOURS["se"])
+    means = _intervals(differences, "difference")
+    for axes, variant in zip(grid.flat, variants, strict=False):
+        shown = means[means["variant"] == variant]
+        _draw_seeds(axes, differences[differences["variant"] == variant], "difference", colours)
+        axes.plot(shown["severity"], shown["mean"], marker="o", color=colours[variant])
+        _draw_bars(axes, shown["severity"], shown, colours[variant])
+        axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
+        axes.set_title(textwrap.fill(variant, 20), fontsize=10)
+        axes.set(xticks=sorted(differences["severity"].unique()))
+    for axes in grid.flat[len(variants) :]:
+        axes.set_axis_off()
+    figure.supxlabel("severity", fontsize=12)
+    figure.supylabel("points above the baseline", fontsize=12)
+    return figure
+
+
+def _draw_seeds(axes: Axes, data: pd.DataFrame, measure: str, colours: Mapping[str, str]) -> None:
+    for (variant, _), seed in data.groupby(["variant", "seed"]):
+        axes.plot(seed["severity"], seed[measure], color=colours[str(variant)], linewidth=0.6, alpha=0.6)
+
+
+def _draw_bars(axes: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> None:
+    axes.vlines(x, rows["low"], rows["high"], color=colour, linewidth=1.4)
+
+
+def _intervals(data: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Means and t intervals over seeds, a row for each variant and severity."""
+    tables = [
+        intervals(rows.rename(columns={measure: "value"})).assign(severity=severity)
+        for severity, rows in data.groupby("severity")
+    ]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=["variant", "severity", "mean", "low", "high"])
+
+
+def _differences(chosen: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Each variant's accuracy minus the baseline's, by seed and severity."""
-    baseline = chosen[chosen["variant"] == "baseline"].set_index(["seed", "severity"])["accuracy"]
-    others = chosen[chosen["variant"] != "baseline"].join(baseline.rename("baseline"), on=["seed", "severity"])
-    return others.assign(difference=others["accuracy"] - others["baseline"])
+    of_baseline = chosen[chosen["variant"] == baseline].set_index(["seed", "severity"])["accuracy"]
+    others = chosen[chosen["variant"] != baseline].join(of_baseline.rename("baseline"), on=["seed", "severity"])
+    return others.assign(difference=others["accuracy"] - others["baseline"]).dropna(subset="difference")
 
 
 def learning_curves(records: Iterable[Record]) -> Figure:
@@ -95,8 +152,9 @@ def cost_curve(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def describe_severity_curves(frame: pd.DataFrame, types: str = PRIMARY) -> str:
+def describe_severity_curves(frame: pd.DataFrame, types: str | None = None) -> str:
     """Say in a sentence what `severity_curves` shows, for readers who do not see it."""
+    types = types or main_types(frame)
     means = frame[frame["types"] == types].groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack()
     ends = "; ".join(f"{variant} from {row.iloc[0]:.0f} to {row.iloc[-1]:.0f}" for variant, row in means.iterrows())
     return f"Accuracy in percent over severity 0 to 5 of {types}: {ends}."

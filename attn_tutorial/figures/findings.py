@@ -1,6 +1,6 @@
 """What the records say of some variants: the part of a block's chapter that the study writes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from attn_tutorial.blocks.options import BLOCK_OPTIONS, check_choice
 from attn_tutorial.figures.style import show_table
 from attn_tutorial.figures.tables import PRIMARY, accuracy_table, difference_table
 from attn_tutorial.study import Held, Ledger, Study, study_names
+from attn_tutorial.study.outcomes import BASELINE
 
-BASELINE = "baseline"
+_MAIN = "main"
 _SINGLE = "single"  # what `attn-tutorial train` calls its runs
 
 
@@ -24,6 +25,9 @@ class Finding:
     """The study, the images, the preset and the scale."""
     frame: pd.DataFrame
     """Rows of `Ledger.frame` of these variants and of the baseline."""
+    baseline: str
+    family: list[str]
+    """The study's blocks under test, over which Holm's correction is taken."""
 
 
 def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
@@ -34,33 +38,37 @@ def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
     Raises ValueError if no study has a variant of a name, and no block has it.
     """
     studies = [*map(Study.load, study_names()), _each_block_by_itself()]
-    known = {name for study in studies for name in study.variants} - {BASELINE}
+    known = {name for study in studies for name in study.variants if name != study.baseline}
     for variant in variants:
         check_choice("variant", variant, sorted(known))
     held = [(study, kind) for study in studies for kind in study.held_in(ledger) if kind.preset != "smoke"]
     shown: set[str] = set()
     findings = []
-    # A block by itself comes last: what a study plans with it may be the same run, or another place for it.
-    for study, kind in sorted(held, key=lambda entry: (entry[0].name == _SINGLE, -len(_of(entry[1], variants)))):
+    # The main study comes first. A block by itself comes last: what a study plans with it may be the same run, or
+    # another place for it.
+    ranks = {_MAIN: 0, _SINGLE: 2}
+    for study, kind in sorted(held, key=lambda entry: (ranks.get(entry[0].name, 1), -len(_of(entry[1], variants)))):
         new = _of(kind, variants) - shown
-        frame = ledger.frame(run for run in kind.runs if run.variant == BASELINE or run.run_id in new)
-        if set(frame[frame["types"] == PRIMARY]["variant"]) - {BASELINE}:
-            findings.append(Finding(_about(study, kind, frame), frame))
+        frame = ledger.frame(run for run in kind.runs if run.variant == study.baseline or run.run_id in new)
+        if set(frame[frame["types"] == PRIMARY]["variant"]) - {study.baseline}:
+            findings.append(Finding(_about(study, kind, frame), frame, study.baseline, study.family))
         shown |= new
     return findings
 
 
-def sentences(frame: pd.DataFrame) -> list[str]:
+def sentences(frame: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None) -> list[str]:
     """Say what the paired differences from the baseline allow to conclude, a sentence a variant.
 
     Args:
         frame: `Ledger.frame` of one study at one preset on one image set.
+        baseline: the variant that the others are compared with.
+        family: see `difference_table`.
 
     """
-    differences = difference_table(frame)
+    differences = difference_table(frame, baseline=baseline, family=family)
     texts = []
     for variant in frame["variant"].unique():
-        if variant == BASELINE:
+        if variant == baseline:
             continue
         if variant not in differences.index:
             texts.append(f"`{variant}`: no run of the baseline has the same seed, so there is no difference to take.")
@@ -98,7 +106,8 @@ def show_findings(variants: tuple[str, ...], data: Path) -> None:
         for finding in findings:
             caption = f"Accuracy in % on {PRIMARY}: mean over the severities, and at each. {finding.about}."
             show_table(accuracy_table(finding.frame), caption)
-            display(Markdown("\n".join(f"- {text}" for text in sentences(finding.frame))))
+            texts = sentences(finding.frame, finding.baseline, finding.family)
+            display(Markdown("\n".join(f"- {text}" for text in texts)))
     display(
         Markdown(
             "A difference is of the mean accuracy over the severities. "

@@ -21,13 +21,15 @@ import base64
 import html
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 WIDTH = 6.0
 """Width of a figure over the full text column, in inches."""
@@ -104,6 +106,28 @@ def palette(variants: Iterable[str]) -> dict[str, str]:
     others = [name for name in names if name not in VARIANT_COLOURS]
     spare = {name: _SPARE_COLOURS[index % len(_SPARE_COLOURS)] for index, name in enumerate(others)}
     return {name: VARIANT_COLOURS.get(name) or spare[name] for name in names}
+
+
+def markers(variants: Iterable[str]) -> dict[str, str]:
+    """A marker for each variant, for matplotlib: its own where all have one, else numbers."""
+    names = list(dict.fromkeys(variants))
+    if all(name in VARIANT_MARKERS for name in names):
+        return {name: VARIANT_MARKERS[name] for name in names}
+    return {name: f"${number}$" for number, name in enumerate(names, 1)}
+
+
+def draw_mark(axes: Axes, x: float, y: float, colour: str, marker: str) -> None:
+    """Draw one of `markers`, over what lies there: a number in a circle, which lines would else make illegible."""
+    ground = {"marker": "o", "markersize": 14, "markerfacecolor": plt.rcParams["axes.facecolor"]}
+    if marker.startswith("$"):
+        axes.plot(x, y, color=colour, zorder=3, **ground)
+    axes.plot(x, y, color=colour, marker=marker, markersize=8, zorder=3)
+
+
+def mark_legend(figure: Figure, colours: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    """Say below the axes which variant each of `markers` stands for."""
+    handles = [Line2D([], [], color=colours[name], marker=marks[name], linestyle="", label=name) for name in marks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
 
 
 def style(theme: str) -> dict[Any, Any]:

@@ -1,11 +1,11 @@
 """Tables of a study from the ledger's frame; accuracies in percent."""
 
-import numpy as np
-import pandas as pd
-from scipy import stats
+from collections.abc import Sequence
 
-PRIMARY = "fragments+noise"
-"""The composition of types that training sees, and that the headline is about."""
+import pandas as pd
+
+from attn_tutorial.spec import SEEN as PRIMARY
+from attn_tutorial.study.outcomes import BASELINE, areas, check_one_kind
 
 
 def main_types(frame: pd.DataFrame) -> str:
@@ -26,7 +26,7 @@ def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFram
         `parameters`.
 
     """
-    _check_one_kind(frame)
+    check_one_kind(frame)
     chosen = frame[frame["types"] == (types or main_types(frame))]
     by_severity = chosen.groupby(["variant", "severity"], sort=False)["accuracy"].mean().unstack("severity")
     by_severity = by_severity.reindex(chosen["variant"].unique())
@@ -36,35 +36,61 @@ def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFram
     return by_severity.assign(seeds=groups["seed"].nunique(), parameters=groups["parameters"].first()).round(1)
 
 
-def difference_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFrame:
+def difference_table(
+    frame: pd.DataFrame, types: str | None = None, baseline: str = BASELINE, family: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Difference of each variant's mean accuracy from the baseline's, paired by seed, in points.
 
-    The interval is Student's t over seeds at 95 %. From one seed there is none, and nothing can be concluded.
+    See `study.statistics`: the interval is Student's t over seeds at 95 %. From one seed there is none, and nothing can
+    be concluded; tests want four seeds.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        types: the composition of clutter types; `main_types` by default.
+        baseline: the variant that the others are compared with.
+        family: the variants over which Holm's correction is taken; all but the baseline by default.
 
     Returns:
-        a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `reading`.
+        a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `left out` (seeds
+        without a partner), `reading`; and, where a variant has seeds enough for a test, `p (Holm)` and `80 % power`:
+        the smallest true difference that so many seeds find with that chance at the first step of Holm's correction.
 
     """
-    _check_one_kind(frame)
-    chosen = frame[frame["types"] == (types or main_types(frame))]
-    means = chosen.groupby(["seed", "variant"], sort=False)["accuracy"].mean().unstack("variant")
-    rows = {}
-    for variant in means.columns.drop("baseline", errors="ignore"):
-        paired = (means[variant] - means["baseline"]).dropna() if "baseline" in means else pd.Series(dtype=float)
-        if paired.empty:
-            continue
-        low = high = np.nan
-        if len(paired) > 1:
-            half = stats.t.ppf(0.975, len(paired) - 1) * stats.sem(paired)
-            low, high = paired.mean() - half, paired.mean() + half
-        rows[variant] = {
-            "difference": paired.mean(),
-            "low": low,
-            "high": high,
-            "seeds": len(paired),
-            "reading": _reading(low, high),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant").round(2)
+    # Imported here, since printing accuracies needs none of it.
+    from attn_tutorial.study.statistics import LEAST_SEEDS, equivalence, minimal_detectable_effect, paired_differences
+
+    outcomes = areas(frame, types or main_types(frame))
+    if baseline not in set(outcomes["variant"]):
+        outcomes = outcomes[:0]
+    table = paired_differences(outcomes, baseline, family).set_index("variant")
+    table["verdict"] = equivalence(outcomes, baseline).set_index("variant")["verdict"]
+    blocks = len(table if family is None else family)
+    shown = table[["difference", "low", "high", "seeds", "left_out"]].rename(columns={"left_out": "left out"})
+    if (table["seeds"] >= LEAST_SEEDS).any():
+        shown["p (Holm)"] = table["p_holm"]
+        shown["80 % power"] = [
+            minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)["holm"][0] for _, row in table.iterrows()
+        ]
+    shown["reading"] = [_reading(row) for _, row in table.iterrows()]
+    return shown.round({"difference": 2, "low": 2, "high": 2, "p (Holm)": 4, "80 % power": 2})
+
+
+def type_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by variant and composition of clutter types, averaged over seeds and over the severities with clutter.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+
+    Returns:
+        a row for each variant, in the frame's order; a column for each composition that was tested. Where only severity
+        0 was tested, that is what is averaged.
+
+    """
+    check_one_kind(frame)
+    cluttered = frame[frame["severity"] > 0]
+    chosen = frame if cluttered.empty else cluttered
+    wide = chosen.pivot_table("accuracy", "variant", "types", sort=False)
+    return wide.reindex(frame["variant"].unique()).rename_axis(columns=None).round(1)
 
 
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,16 +107,20 @@ def run_table(frame: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _reading(low: float, high: float) -> str:
-    if np.isnan(low):
+def record_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records that a figure or a table came from: a row a variant, a column a seed, the runs' ids."""
+    runs = frame.drop_duplicates("run_id")
+    wide = runs.pivot(index="variant", columns="seed", values="run_id").reindex(runs["variant"].unique())
+    return wide.rename(columns=lambda seed: f"seed {seed}").rename_axis(index="variant", columns=None)
+
+
+def _reading(row: pd.Series) -> str:
+    if row["seeds"] == 1:
         return "one seed: no interval"
-    return "within noise" if low <= 0 <= high else "differs"
-
-
-def _check_one_kind(frame: pd.DataFrame) -> None:
-    for column in ("fingerprint", "clutter_version", "preset"):
-        if frame[column].nunique() > 1:
-            given = ", ".join(map(str, frame[column].unique()))
-            raise ValueError(
-                f"a table was asked of records of several kinds ({column}: {given}); never averaged: choose one"
-            )
+    if pd.isna(row["within_noise"]):
+        return "the seeds do not differ: no interval"
+    if row["verdict"] == "equivalent":
+        return "equivalent"
+    if row["within_noise"]:
+        return "within noise"
+    return "differs, but not after Holm" if row["p_holm"] >= 0.05 else "differs"

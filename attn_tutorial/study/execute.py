@@ -4,18 +4,17 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 from attn_tutorial.datasets import ImageSet, load_images
-from attn_tutorial.datasets.store import Prepared
-from attn_tutorial.evaluation import accuracy_by_severity
+from attn_tutorial.evaluation import evaluate
 from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.record import Record, circumstances
+from attn_tutorial.study.setting import Outcome, Setting
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training import (
     Diverged,
@@ -28,26 +27,6 @@ from attn_tutorial.training import (
     thread_count,
     weights_sha256,
 )
-
-Outcome = Literal["done", "diverged", "failed", "stopped", "busy"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the runs of one call of a study have in common."""
-
-    study: str
-    preset: str
-    images: Prepared
-    root: Path
-    """The folder that holds `raw/`, the images' cache."""
-    source: Path | None
-    """Where CIFAR-10 was read from, if the user named it."""
-    results: Path
-    device: str
-    checkpoint_every: float
-    """Seconds."""
-    precision: str = "auto"
 
 
 def execute(
@@ -99,10 +78,10 @@ def _execute(
         )
         began = time.perf_counter()
         with thread_count(trained.execution.threads):
-            accuracy = accuracy_by_severity(trained.model, run.spec, test, train, should_stop)
+            found = evaluate(trained.model, run.spec, test, train, should_stop)
         outcome: dict[str, Any] = {
             "status": "done",
-            "accuracy": accuracy,
+            **found,
             "weights_sha256": weights_sha256(trained.model),
             "evaluation_seconds": time.perf_counter() - began,
             **_training(trained),

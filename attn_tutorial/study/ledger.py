@@ -189,7 +189,7 @@ class Ledger:
             if self._cache.get(path.name, (None, None))[0] == stamp:
                 return self._cache[path.name][1]
             record: Record | None = read_record(path)
-        except FileNotFoundError:  # another process has set it aside meanwhile
+        except (FileNotFoundError, NotADirectoryError):  # none yet, or another process has set it aside meanwhile
             return None
         except (Damaged, Foreign) as error:
             record = None

@@ -38,6 +38,53 @@ class Accuracy(BaseModel):
     """The same with BatchNorm statistics taken anew, from training images in this clutter; None where not tested."""
 
 
+class Localisation(BaseModel):
+    """Where one map of a network is large: means over images. Each measure is also taken on another canvas's mask."""
+
+    slot: str
+    """The block's module name, as "stage1.0.slot"; the layer's, for Grad-CAM."""
+    map: str
+    """ "spatial" or "full" (the gate, its mean over the channels), "received" (Non-local) or "grad_cam"."""
+    mask: Literal["tile", "object"]
+    """What the map is held against: the tile's visible pixels, or those of the object's silhouette."""
+    types: str
+    severity: int
+    images: int
+    """Those that count: their mask holds a cell of the map, and not all of them."""
+    height: int
+    width: int
+    """Cells of the map, which is not enlarged."""
+    enrichment: float
+    """Share of the map's mass on the mask over the mask's share of the area; 1 by chance."""
+    enrichment_elsewhere: float
+    """The same on the mask of another canvas: what a map has that prefers the middle, whatever it looks at."""
+    pointing: float
+    """Share of the images whose largest weight lies on the mask, 0 to 1."""
+    pointing_elsewhere: float
+    auc: float
+    """Chance that a cell on the mask has a larger weight than one off it, 0 to 1; 0.5 by chance."""
+    auc_elsewhere: float
+
+
+class Lesion(BaseModel):
+    """Accuracy with all gates of the network replaced at test time."""
+
+    lesion: str
+    """ "none", "mean", "other_same_class", "other_class", "shuffle" or "identity": see `evaluation.LESIONS`."""
+    types: str
+    severity: int
+    images: int
+    accuracy: float
+    """Share of the images named right, 0 to 1."""
+    recalibrated: float
+    """The same with BatchNorm statistics taken anew under the lesion."""
+    harm: float
+    """Recalibrated accuracy without the lesion less that with it, on the same images."""
+    low: float
+    high: float
+    """Ends of the harm's 95 % interval, from a paired bootstrap over the images."""
+
+
 class CurvePoint(BaseModel):
     """A point of the learning curve: means over the training batches since the point before."""
 
@@ -71,6 +118,10 @@ class Record(BaseModel):
     diverged_at: int | None = None
     """The step, counted from 1, whose loss was the first that is not finite."""
     accuracy: list[Accuracy] = []
+    localisation: list[Localisation] = []
+    """Empty where it was not asked for or cannot be measured, as with a tile that fills the canvas."""
+    lesions: list[Lesion] = []
+    """Empty where they were not asked for, or the network has no gates."""
     curve: list[CurvePoint] = []
     weights_sha256: str | None = None
     parameters: int | None = None

@@ -97,6 +97,11 @@ class Study(Part):
             raise ValueError(f"controls: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
         return self
 
+    @property
+    def family(self) -> list[str]:
+        """The variants under test, over which Holm's correction is taken: all but the baseline and the controls."""
+        return [name for name in self.variants if name not in {self.baseline, *self.controls}]
+
     @classmethod
     def load(cls, name: str) -> Self:
         """Return the study called `name`, or that of a YAML file of your own, which is called as the file is.

@@ -6,9 +6,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": ["Diverged", "OutOfMemory", "Progress", "Stopped", "Trained", "fit"],
-        "machine": ["Execution", "check_precision", "choose_device", "keep_memory", "thread_count"],
-        "model": ["build_model", "weights_sha256"],
+        "loop": ["Diverged", "OutOfMemory", "Stopped", "Trained", "fit"],
+        "machine": ["Execution", "choose_device", "keep_memory", "thread_count"],
+        "model": ["build_model", "build_network", "weights_sha256"],
         "muon": ["Muon"],
+        "names": ["check_device", "check_precision"],
+        "progress": ["Progress"],
     },
 )

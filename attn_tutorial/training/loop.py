@@ -20,22 +20,10 @@ from attn_tutorial.training.checkpoint import load_checkpoint, save_checkpoint
 from attn_tutorial.training.machine import Execution, thread_count
 from attn_tutorial.training.model import build_model, train_clutter
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
+from attn_tutorial.training.progress import Progress
 
 _POINTS = 40
 """Points of a learning curve; the loss is read from the device only then."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training is."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean training loss since the last point of the curve."""
-    accuracy: float
-    """Training accuracy over the same batches, 0 to 1."""
-    samples_per_second: float
 
 
 @dataclass

@@ -17,10 +17,8 @@ from torch.nn import functional
 from attn_tutorial.backbones import resnet
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import BackboneSpec
+from attn_tutorial.training.names import Precision, check_device, check_precision
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-Precision = Literal["float32", "bfloat16"]
-PRECISIONS = ("auto", *get_args(Precision))
 MemoryFormat = Literal["channels_last", "contiguous"]
 # glibc's mallopt parameters, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -30,8 +28,7 @@ _CLEARLY = 1.1
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device called `name`; "auto" is the first of cuda, mps and cpu that is there."""
-    if name not in DEVICES:
-        raise InputError(f"device {name!r} was given; allowed are {', '.join(DEVICES)}")
+    check_device(name)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, is_there in there.items() if is_there))
@@ -39,12 +36,6 @@ def choose_device(name: str = "auto") -> torch.device:
         found = ", ".join(device for device, is_there in there.items() if is_there)
         raise InputError(f"device {name!r} was given, but torch finds none here; it finds {found}: choose one, or auto")
     return torch.device(name)
-
-
-def check_precision(name: str) -> None:
-    """Raise `InputError` unless `name` is a precision, or "auto"."""
-    if name not in PRECISIONS:
-        raise InputError(f"precision {name!r} was given; allowed are {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)

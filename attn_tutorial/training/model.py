@@ -18,9 +18,18 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
     For one seed the backbone starts the same whatever block is in its slots. A whitening stem is fitted to the
     first training canvases (the same for every block, too).
     """
+    model = build_network(spec, len(train.classes))
+    if spec.backbone.stem == "whiten4":
+        canvases = train_clutter(spec).render(train, train.spread(_WHITENING_IMAGES)).canvas
+        whiten_stem_(model, to_input(canvases).cpu())
+    return model
+
+
+def build_network(spec: RunSpec, classes: int) -> nn.Module:
+    """Build the network of a run but for the whitening of its stem, which wants images: what it costs is the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        model = resnet(
+        return resnet(
             spec.backbone.depth,
             spec.backbone.width,
             stem=spec.backbone.stem,
@@ -29,12 +38,8 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
             stages=spec.stages,
             position=spec.position,
             block_options=spec.block_options,
-            num_classes=len(train.classes),
+            num_classes=classes,
         )
-    if spec.backbone.stem == "whiten4":
-        canvases = train_clutter(spec).render(train, train.spread(_WHITENING_IMAGES)).canvas
-        whiten_stem_(model, to_input(canvases).cpu())
-    return model
 
 
 def train_clutter(spec: RunSpec) -> Clutter:

@@ -50,3 +50,17 @@ def test_against_the_definitions():
     assert found["nll"] == pytest.approx(-np.log(probability[np.arange(500), label.numpy()]).mean(), abs=1e-5)
     assert found["brier"] == pytest.approx(((probability - np.eye(10)[label.numpy()]) ** 2).sum(1).mean(), abs=1e-5)
     assert found["per_class"] == pytest.approx([right[label.numpy() == i].mean() for i in range(10)], abs=1e-6)
+
+
+def test_scores_are_those_of_torchmetrics():
+    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(500, 10, generator=generator)
+    label = torch.where(torch.rand(500, generator=generator) < 0.5, logits.argmax(1), torch.arange(500) % 9)
+    found = scores(logits, label)
+    ece = multiclass_calibration_error(logits.softmax(1), label, 10, 15, "l1")
+    assert found["ece"] == pytest.approx(float(ece), abs=2e-6)
+    assert found["per_class"] == pytest.approx(
+        multiclass_accuracy(logits, label, 10, average="none").tolist(), abs=2e-6
+    )

@@ -1,0 +1,94 @@
+"""The canvases that a trained network is tested on: the same for every run, whatever its own seed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attn_tutorial.datasets import CanvasBatch, Clutter, ImageSet, to_input
+from attn_tutorial.spec import RunSpec
+
+BATCH = 250
+RECALIBRATION_CANVASES = 1000
+_TEST_SEED = 0
+_GROUP = 50
+"""Canvases whose maps are held at once: a Non-local map of 48 × 48 places takes 21 MB a canvas."""
+
+
+def clutter_of_test(spec: RunSpec, composition: str, severity: int) -> Clutter:
+    """The clutter of a test: at severity 0 every composition is the same weak background."""
+    types = tuple(composition.split("+")) if severity else ("noise",)
+    return Clutter(types, severity, seed=_TEST_SEED, **spec.clutter.render_options())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Canvases with as many of each class, so that each finds others of its own and of another class among them."""
+
+    batch: CanvasBatch
+    same_class: Tensor | None
+    """int64 (B,): for each canvas the place in the group of another one of its class; None where there is none."""
+    other_class: Tensor
+    """int64 (B,): the place of one of another class."""
+
+    def __len__(self) -> int:
+        return len(self.batch.label)
+
+    def input(self) -> Tensor:
+        """The canvases as network input."""
+        return to_input(self.batch.canvas)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rendered groups, to be gone through as often as one likes."""
+
+    groups: tuple[Group, ...]
+    should_stop: Callable[[], bool]
+    """Asked before each group; when true, `InterruptedError` is raised."""
+
+    def __iter__(self) -> Iterator[Group]:
+        for group in self.groups:
+            if self.should_stop():
+                raise InterruptedError("stopped while testing")
+            yield group
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def groups_of(
+    images: ImageSet, count: int, clutter: Clutter, should_stop: Callable[[], bool] = lambda: False
+) -> Groups:
+    """Render the first `count` / classes images of each class, or as many as each class has, in groups.
+
+    In a group the classes take turns. The other image of the same class is the next one, in a ring; that of another
+    class is that of the next class, of the one after it, and so on from one turn to the next.
+
+    Args:
+        images: of at least two classes.
+        count: how many images.
+        clutter: that they are rendered in.
+        should_stop: see `Groups`.
+
+    """
+    classes = len(images.classes)
+    each = min(count // classes, *(int((images.labels == label).sum()) for label in range(classes)))
+    if not each:
+        return Groups((), should_stop)
+    device = images.labels.device
+    place = torch.stack([torch.nonzero(images.labels == label)[:each, 0] for label in range(classes)], 1)
+    turn, own = torch.arange(each, device=device)[:, None], torch.arange(classes, device=device)
+    partner = (own + 1 + turn % (classes - 1)) % classes  # each, classes
+    pieces = max(1, each // max(2, _GROUP // classes))
+
+    def render(chosen: Tensor, partners: Tensor) -> Group:
+        grid = torch.arange(chosen.numel(), device=device).view(chosen.shape)
+        return Group(
+            clutter.render(images, chosen.flatten()),
+            grid.roll(-1, 0).flatten() if len(chosen) > 1 else None,
+            grid.gather(1, partners).flatten(),
+        )
+
+    return Groups(tuple(map(render, place.tensor_split(pieces), partner.tensor_split(pieces))), should_stop)

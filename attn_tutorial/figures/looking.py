@@ -1,0 +1,190 @@
+"""Does it look? What lesions cost, and whether networks that look more at the target recognise more."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from attn_tutorial.errors import InputError
+from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
+from attn_tutorial.study.outcomes import BASELINE, areas, check_kinds
+from attn_tutorial.study.statistics import intervals, seed_differences
+
+_INTACT = "none"
+_LESIONS = {
+    "mean": "mean",
+    "other_same_class": "same\nclass",
+    "other_class": "other\nclass",
+    "shuffle": "shuffle",
+    "identity": "no\nblock",
+}
+_HARM = sns.color_palette("vlag", as_cmap=True)
+_MAPS = {"gate": "the blocks' own maps", "grad_cam": "Grad-CAM"}
+
+
+def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each lesion costs in points of accuracy, BatchNorm recalibrated with and without it.
+
+    The interval is Student's t over seeds at 95 %; with one seed it is the bootstrap's over that seed's images, which
+    says how well the harm to this one network is known, and nothing of other seeds.
+
+    Args:
+        frame: `study.frames.lesion_frame` of one study at one preset on one image set.
+
+    Returns:
+        a row for each variant, lesion and severity; columns: `variant`, `lesion`, `severity`, `harm`, `low`, `high`,
+        `seeds`, `clear` (whether the interval excludes 0).
+
+    """
+    check_kinds(frame)
+    rows = []
+    harmed = frame[frame["lesion"] != _INTACT]
+    for lesion, severity in harmed[["lesion", "severity"]].drop_duplicates().itertuples(index=False):
+        cell = harmed[(harmed["lesion"] == lesion) & (harmed["severity"] == severity)]
+        table = intervals(cell.rename(columns={"harm": "value"})).drop(columns="sd").rename(columns={"mean": "harm"})
+        alone = cell.drop_duplicates("variant").set_index("variant")
+        one = table["seeds"] == 1
+        for end in ("low", "high"):
+            table[end] = table[end].mask(one, table["variant"].map(alone[end]))
+        rows.append(table.assign(lesion=lesion, severity=severity, clear=(table["low"] > 0) | (table["high"] < 0)))
+    columns = ["variant", "lesion", "severity", "harm", "low", "high", "seeds", "clear"]
+    return pd.concat(rows)[columns].reset_index(drop=True) if rows else pd.DataFrame(columns=columns)
+
+
+def lesion_figure(frame: pd.DataFrame) -> Figure:
+    """Draw `harm_table` as a heat map: a panel a severity, a row a variant, a column a lesion.
+
+    A star marks an interval that excludes 0. A cell without a number is a lesion that the network cannot have.
+
+    Args:
+        frame: as for `harm_table`.
+
+    """
+    table = harm_table(frame)
+    severities, variants = sorted(table["severity"].unique()), list(table["variant"].unique())
+    lesions = [name for name in _LESIONS if name in set(table["lesion"])]
+    limit = max(1.0, table["harm"].abs().max())
+    figure, grid = plt.subplots(
+        len(severities),
+        1,
+        figsize=(6.0, len(severities) * (0.28 * len(variants) + 0.4) + 0.9),
+        sharex=True,
+        squeeze=False,
+    )
+    for axes, severity in zip(grid.flat, severities, strict=True):
+        cells = table[table["severity"] == severity].set_index(["variant", "lesion"])
+        harm = cells["harm"].unstack().reindex(index=variants, columns=lesions)
+        stars = cells["clear"].map({True: "*", False: ""}).unstack().reindex(index=variants, columns=lesions)
+        text = harm.map(lambda value: "" if np.isnan(value) else f"{round(value, 1) + 0.0:.1f}") + stars.fillna("")
+        sns.heatmap(
+            harm, annot=text, fmt="", cmap=_HARM, vmin=-limit, vmax=limit, cbar=False, linewidths=1,
+            linecolor=plt.rcParams["axes.facecolor"], annot_kws={"fontsize": 10}, ax=axes,
+        )  # fmt: skip
+        axes.set(xlabel="", ylabel="")
+        axes.set_title(f"severity {severity}", fontsize=11)
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+    axes.set_xticklabels([_LESIONS[name] for name in lesions], rotation=0, fontsize=10)
+    return figure
+
+
+def describe_lesion_figure(frame: pd.DataFrame) -> str:
+    """Say in sentences what `lesion_figure` shows, for readers who do not see it."""
+    table = harm_table(frame)
+    texts = []
+    for variant, rows in table.groupby("variant", sort=False):
+        worst = rows.nlargest(1, "harm").iloc[0]
+        texts.append(
+            f"{variant}: {rows['clear'].sum()} of {len(rows)} harms have intervals that exclude 0, the largest is "
+            f"{worst['harm']:.1f} points ({worst['lesion']} at severity {worst['severity']})"
+        )
+    return f"Loss of accuracy by lesion and severity. {'; '.join(texts)}."
+
+
+def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -> pd.DataFrame:
+    """How much more of a map lies on the target than the place of the target explains, for each run.
+
+    `value` is the enrichment on the canvas's own mask minus that on another canvas's mask, whose difference is 0 for a
+    map that prefers the middle whatever it sees; the mean over slots and severities.
+
+    Args:
+        frame: `study.frames.localisation_frame` of one study at one preset on one image set.
+        maps: "gate", the maps of the blocks, or "grad_cam", which every network has.
+        mask: "tile" or "object".
+
+    Returns:
+        an outcome frame, see `study.outcomes`.
+
+    """
+    check_kinds(frame)
+    if maps not in _MAPS:
+        raise InputError(f"maps {maps!r} was given; allowed are {', '.join(_MAPS)}")
+    chosen = frame[((frame["map"] == "grad_cam") == (maps == "grad_cam")) & (frame["mask"] == mask)]
+    beyond = chosen.assign(value=chosen["enrichment"] - chosen["enrichment_elsewhere"])
+    return beyond.groupby(["variant", "seed", "run_id"], sort=False)["value"].mean().reset_index()
+
+
+def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str = BASELINE) -> Figure:
+    """Draw localisation against the gain in accuracy: a panel for the blocks' own maps, and one for Grad-CAM.
+
+    A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds.
+
+    Args:
+        frame: `study.frames.localisation_frame` of one study at one preset on one image set.
+        accuracies: `Ledger.frame` of the same.
+        baseline: the variant that the others are compared with.
+
+    """
+    points = _points(frame, accuracies, baseline)
+    drawn = set(pd.concat(points.values())["variant"])
+    names = [name for name in accuracies["variant"].unique() if name in drawn]
+    colours, marks = palette(names), markers(names)
+    figure, panels = plt.subplots(
+        len(points), 1, figsize=(5.2, 3 * len(points) + 0.3 * len(names) / 2 + 0.4), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for axes, (maps, seeds) in zip(panels.flat, points.items(), strict=True):
+        axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
+        axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
+        _draw_points(axes, seeds, colours, marks)
+        axes.set_title(_MAPS[maps], fontsize=11)
+    axes.set_xlabel("enrichment on the tile beyond that elsewhere")
+    mark_legend(figure, colours, marks)
+    figure.supylabel(f"points of accuracy above {baseline}", fontsize=12)
+    return figure
+
+
+def describe_looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str = BASELINE) -> str:
+    """Say in sentences what `looking_figure` shows, for readers who do not see it."""
+    texts = []
+    for maps, seeds in _points(frame, accuracies, baseline).items():
+        means = seeds.groupby("variant", sort=False)[["value", "difference"]].mean()
+        marks = [f"{name} {row['value']:+.2f} and {row['difference']:+.1f} points" for name, row in means.iterrows()]
+        texts.append(f"{_MAPS[maps]}: {', '.join(marks)}")
+    return f"Enrichment beyond the place of the tile, and gain in accuracy. {'; '.join(texts)}."
+
+
+def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
+    """By maps: localisation and gain of each run; the baseline, which gains 0, has no maps but Grad-CAM's."""
+    outcomes = areas(accuracies)
+    gains = seed_differences(outcomes, baseline)
+    nothing = outcomes[outcomes["variant"] == baseline][["variant", "seed"]].assign(difference=0.0)
+    gains = pd.concat([nothing, gains])
+    points = {maps: looking_table(frame, maps).merge(gains, on=["variant", "seed"]) for maps in _MAPS}
+    return {maps: seeds for maps, seeds in points.items() if len(seeds)}
+
+
+def _draw_points(axes: Axes, seeds: pd.DataFrame, colours: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    across = intervals(seeds).set_index("variant")
+    upward = intervals(seeds.assign(value=seeds["difference"])).set_index("variant")
+    for variant, rows in seeds.groupby("variant", sort=False):
+        name = str(variant)
+        x, y, colour = across.loc[name], upward.loc[name], colours[name]
+        axes.plot(rows["value"], rows["difference"], ".", color=colour, alpha=0.6, markersize=4)
+        axes.hlines(y["mean"], x["low"], x["high"], color=colour, linewidth=1)
+        axes.vlines(x["mean"], y["low"], y["high"], color=colour, linewidth=1)
+        draw_mark(axes, rows["value"].mean(), rows["difference"].mean(), colour, marks[name])

@@ -1,0 +1,97 @@
+"""Measure what evaluating a trained network takes, against its forward passes alone. On one thread.
+
+Of the runs of the study `headline` one each is evaluated by default, untrained, which takes as long. Counted are all
+images that pass the network: for accuracy, recalibration, attention maps, Grad-CAM and lesions. Passes of a ready batch
+are timed in between, so that a machine whose speed drifts does not favour one side; what they take is not counted.
+
+Run by `make bench`.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import click
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from attn_tutorial.datasets import Clutter, ImageSet, load_images, to_input
+from attn_tutorial.evaluation import evaluate
+from attn_tutorial.spec import RunSpec
+from attn_tutorial.study import Study
+from attn_tutorial.study.record import Images
+from attn_tutorial.training import build_model, keep_memory
+
+READY = 250
+EVERY = 25
+
+
+@dataclass
+class Probe:
+    """Asked between batches of an evaluation; every so often it times a pass of a ready batch."""
+
+    model: nn.Module
+    ready: Tensor
+    asked: int = 0
+    passes: list[float] = field(default_factory=list)
+
+    def __call__(self) -> bool:
+        """Never stops the evaluation."""
+        self.asked += 1
+        if self.asked % EVERY == 1:
+            began = time.perf_counter()
+            with torch.inference_mode():
+                self.model(self.ready)
+            self.passes.append(time.perf_counter() - began)
+        return False
+
+    def pass_of_one(self) -> float:
+        """Seconds an image, in the median of the passes."""
+        return float(pd.Series(self.passes).median()) / len(self.ready)
+
+
+def measure(spec: RunSpec, test: ImageSet, train: ImageSet) -> dict[str, float]:
+    """Evaluate one network."""
+    model = build_model(spec, train).to(memory_format=torch.channels_last).eval()
+    alone = build_model(spec, train).to(memory_format=torch.channels_last).eval()
+    passed = [0]
+
+    def count(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        passed[0] += len(inputs[0])
+
+    model.register_forward_pre_hook(count)  # copies of the network have it, too
+    probe = Probe(alone, to_input(Clutter().render(train, torch.arange(READY)).canvas))
+    with torch.inference_mode():
+        alone(probe.ready)
+    began = time.perf_counter()
+    evaluate(model, spec, test, train, probe)
+    seconds = time.perf_counter() - began - sum(probe.passes)
+    return {
+        "images passed": passed[0],
+        "images/s, pass alone": 1 / probe.pass_of_one(),
+        "minutes": seconds / 60,
+        "evaluation ÷ its passes": seconds / (passed[0] * probe.pass_of_one()),
+    }
+
+
+@click.command(help=__doc__)
+@click.option("--images", type=int, help="Test images; all by default.")
+@click.option("--variant", "variants", multiple=True, help="Only these.")
+def main(images: int | None, variants: tuple[str, ...]) -> None:
+    keep_memory()
+    torch.set_num_threads(1)
+    train, test = load_images("auto", "train"), load_images("auto", "test")
+    about = Images(name=test.name, source=test.source, fingerprint=test.fingerprint, archive_sha256=None)
+    runs = Study.load("headline").plan("full-cpu", about, seeds=1)
+    rows = {}
+    for run in runs:
+        if not variants or run.variant in variants:
+            wanted = run.spec.evaluation.model_copy(update={"images": images})
+            rows[run.variant] = measure(run.spec.model_copy(update={"evaluation": wanted}), test, train)
+            print(pd.DataFrame(rows).T.tail(1).round(3).to_string(), flush=True)
+    print(f"\n{test.source}; {images or len(test)} test images, one thread")
+    print(pd.DataFrame(rows).T.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

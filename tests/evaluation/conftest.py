@@ -1,0 +1,74 @@
+"""Networks and canvases with known answers, and blocks of a user's own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCKS, AttentionBlock, register_block
+from attn_tutorial.datasets import Clutter
+from attn_tutorial.evaluation import Groups, groups_of
+
+
+@pytest.fixture
+def own_block():
+    """Registers a block for one test."""
+    yield register_block
+    for known in (BLOCKS, BLOCK_OPTIONS):
+        for name in set(known) - set(BLOCK_NAMES):
+            del known[name]
+
+
+@pytest.fixture
+def groups(test_images) -> Groups:
+    return groups_of(test_images, 50, Clutter(severity=5))
+
+
+@pytest.fixture
+def painted():
+    """Groups whose canvases show something else: a function from the batch to (B, 48, 48) levels of grey."""
+
+    def paint(groups: Groups, levels) -> Groups:
+        changed = []
+        for group in groups:
+            grey = levels(group.batch).to(torch.uint8)
+            changed.append(replace(group, batch=replace(group.batch, canvas=grey[:, None].expand(-1, 3, -1, -1))))
+        return replace(groups, groups=tuple(changed))
+
+    return paint
+
+
+@pytest.fixture
+def gate_of(own_block):
+    """A block whose attention is the given function of the features, in a network that has nothing else."""
+
+    def make(attention, cells: int = 6):
+        class Own(AttentionBlock):
+            name = "own"
+
+            def __init__(self, channels: int) -> None:
+                super().__init__(channels)
+
+            def attention(self, x):
+                return attention(x)
+
+        own_block(Own)
+
+        class Network(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.shrink = nn.AdaptiveAvgPool2d(cells)
+                self.stage3 = nn.Sequential(nn.Conv2d(3, 3, 1), Own(3))
+                self.head = nn.Linear(3, 10)
+                with torch.no_grad():
+                    self.stage3[0].weight.copy_(torch.eye(3)[:, :, None, None])
+                    self.stage3[0].bias.zero_()
+
+            def forward(self, x):
+                return self.head(self.stage3(self.shrink(x)).mean((2, 3)))
+
+        torch.manual_seed(0)
+        return Network().eval()
+
+    return make
