@@ -108,8 +108,8 @@ def resnet(
 
     Stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve
     height and width. A unit that changes the shape has a 1×1 projection on its shortcut (option B of the paper).
-    `resnet(20, 16)` is ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone here: 309,322
-    parameters, of which the stem's 1,536 are frozen.
+    `resnet(20, 16)` is ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone
+    here: 309,322 parameters, of which the stem's 1,536 are frozen.
 
     For one seed the backbone's weights are the same whatever the block, and so is the state in which
     PyTorch's generator is left: the blocks draw theirs last, from a fork of it.
