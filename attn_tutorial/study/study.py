@@ -84,6 +84,8 @@ class Study(Part):
     wider until it has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
     grids: list[Grid] = Field(default_factory=list)
     """Axes, which make more variants."""
+    seeds: dict[str, PositiveInt] = Field(default_factory=dict)
+    """By variant, how many seeds at most, where that is fewer than the preset's, or than the user asks for."""
 
     @model_validator(mode="after")
     def _variants_of_the_grids(self) -> Self:
@@ -93,8 +95,9 @@ class Study(Part):
                     raise ValueError(f"two variants are called {name!r}: give each a name of its own")
         if not self.variants:
             raise ValueError("neither variants nor grids were given: a study without any has no runs")
-        if unknown := [name for name in self.controls if name not in self.variants]:
-            raise ValueError(f"controls: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
+        for field, names in (("controls", self.controls), ("seeds", self.seeds)):
+            if unknown := [name for name in names if name not in self.variants]:
+                raise ValueError(f"{field}: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
         return self
 
     @property
@@ -166,11 +169,14 @@ class Study(Part):
         runs: dict[str, PlannedRun] = {}
         for seed in seeds:
             for variant, network in networks:
+                if seed >= self.seeds.get(variant, seed + 1):
+                    continue
                 spec = network.model_copy(update={"seed": seed})
                 run = PlannedRun(spec.run_id(images.fingerprint), variant, spec)
                 twin = runs.setdefault(run.run_id, run)
-                # Channels come whole: of two networks of nearly one size a small backbone may have one only.
-                if twin is not run and "widened" not in self.variants[variant]:
+                # Channels come whole: of two networks of nearly one size a small backbone may have one only. And a
+                # variant that names its backbone is the same run in all of the preset's.
+                if twin.variant != variant and "widened" not in self.variants[variant]:
                     raise SpecError(
                         f"study {self.name!r}: variants {twin.variant!r} and {variant!r} are one and the same run: "
                         "leave one of them out"

@@ -29,7 +29,7 @@ def build_network(spec: RunSpec, classes: int) -> nn.Module:
     """Build the network of a run but for the whitening of its stem, which wants images: what it costs is the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        return resnet(
+        model = resnet(
             spec.backbone.depth,
             spec.backbone.width,
             stem=spec.backbone.stem,
@@ -40,6 +40,9 @@ def build_network(spec: RunSpec, classes: int) -> nn.Module:
             block_options=spec.block_options,
             num_classes=classes,
         )
+    if spec.backbone.stem_trained:
+        model.get_parameter("stem.0.weight").requires_grad_(True)
+    return model
 
 
 def train_clutter(spec: RunSpec) -> Clutter:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import torch
 
-from attn_tutorial.backbones import resnet
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.machine import Execution, choose_device, native_precision, thread_count
+from attn_tutorial.training.model import build_network
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
 
 _CLASSES = 10
@@ -29,15 +29,8 @@ def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tup
     """
     where = choose_device(device)
     execution = Execution(native_precision(where), "channels_last", threads=1, compiled=False)
-    backbone = spec.backbone
-    with thread_count(1), torch.random.fork_rng():
-        model = execution.place(
-            resnet(
-                backbone.depth, backbone.width, backbone.stem, spec.block, spec.stages, spec.position,
-                spec.block_options, _CLASSES, backbone.widths,
-            ),
-            where,
-        )  # fmt: skip
+    with thread_count(1):
+        model = execution.place(build_network(spec, _CLASSES), where)
         optimisers = make_optimisers(model, spec.training)
         set_learning_rates(optimisers, spec.training, 0, 1)
         x = torch.zeros(batch, 3, spec.clutter.canvas, spec.clutter.canvas, device=where)

@@ -24,13 +24,15 @@ def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
     if study in ("audit", "training-clutter"):  # what the networks see differs
         slots |= {"clutter", "evaluation"}
-    if study in ("recipe", "clean", "length"):  # how they are trained differs
+    if study in ("recipe", "clean", "length", "budget"):  # how they are trained differs
         slots |= {"training"}
+    if study == "budget":
+        slots |= {"backbone", "clutter"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
         runs = [run for run in runs if not run.variant.startswith("wider")]
         shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
-        assert len(shared) == len(Preset.load(preset).backbones)
+        assert len(shared) == (1 if study == "budget" else len(Preset.load(preset).backbones))
         assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
 
 
@@ -68,6 +70,16 @@ def test_a_length_that_is_none_is_refused(length):
     study = Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {"length": length}}})
     with pytest.raises(SpecError, match=r"length .* was given; allowed is a number above 0"):
         study.plan("smoke", CIFAR)
+
+
+def test_a_variant_may_have_fewer_seeds_than_the_others():
+    study = Study.parse(
+        {"name": "own", "title": "t", "question": "q", "variants": {"a": {}, "b": {"block": "se"}}, "seeds": {"b": 2}}
+    )
+    planned = [(run.variant, run.spec.seed) for run in study.plan("smoke", SHAPES, seeds=3)]
+    assert planned == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2)]
+    with pytest.raises(SpecError, match="seeds: c is no variant; allowed are a"):
+        Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {}}, "seeds": {"c": 2}})
 
 
 def test_what_is_fixed_holds_for_all_variants():

@@ -232,3 +232,11 @@ def test_schedule_rises_to_the_peak_and_falls_to_zero():
     assert all(a < b for a, b in itertools.pairwise(values[:20]))
     assert all(a > b for a, b in itertools.pairwise(values[20:]))
     assert schedule(0, 10, 0.0) == 1.0
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_whitening_stem_moves_only_where_the_spec_says_so(train, trained):
+    spec = make_spec(backbone={**BACKBONE, "stem_trained": trained})
+    before = build_model(spec, train).get_parameter("stem.0.weight")
+    after = fit(spec, train).model.get_parameter("stem.0.weight")
+    assert torch.equal(before, after) is not trained
