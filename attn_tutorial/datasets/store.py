@@ -24,7 +24,6 @@ from tqdm import tqdm
 from attn_tutorial.datasets import cifar10, shapes
 from attn_tutorial.datasets.cifar10 import ImageSourceError
 from attn_tutorial.datasets.names import DATASETS
-from attn_tutorial.datasets.near_duplicates import near_duplicates
 from attn_tutorial.errors import InputError
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
@@ -230,6 +229,8 @@ def _find_near_duplicates(folder: Path, sizes: dict[str, int]) -> list[tuple[str
     An image of the training file may not if any of the test file looks like it; one of the bank, if a scored one does.
     Places are those in the files that the splits were cut from.
     """
+    from attn_tutorial.datasets.near_duplicates import near_duplicates  # here: every command would wait for scipy
+
     images, index = (
         {file: np.load(folder / f"{file}_{part}.npy", mmap_mode="r") for file in HELD_OUT}
         for part in ("images", "index")

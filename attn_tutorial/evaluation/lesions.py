@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
@@ -149,6 +148,8 @@ def harms(model: nn.Module, mean: Gates, test: Groups, train: Groups) -> list[di
 
 
 def _harm(intact: np.ndarray, lesioned: np.ndarray) -> dict[str, float]:
+    from scipy import stats  # here: half a second of every worker's start
+
     difference = intact - lesioned
     found = stats.bootstrap(
         (difference,), np.mean, n_resamples=_RESAMPLES, batch=100, method="percentile", random_state=0

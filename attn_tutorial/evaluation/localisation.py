@@ -5,7 +5,6 @@ little further up and left than that: 3 pixels, for a map of 6 × 6 cells of a 4
 """
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -71,6 +70,8 @@ def auc(maps: Tensor, shares: Tensor) -> Tensor:
         shares: of each cell that is on the mask, (B, h, w).
 
     """
+    from scipy import stats  # here: half a second of every worker's start
+
     on = _on(shares)
     ranks = torch.from_numpy(stats.rankdata(maps.flatten(1).numpy(), axis=1))
     many = on.sum(1).double()

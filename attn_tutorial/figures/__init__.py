@@ -32,6 +32,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reruns": ["describe_rerun_figure", "rerun_figure", "rerun_table"],
         "steps": ["check_steps"],
         "style": ["palette", "show", "show_table"],
-        "tables": ["accuracy_table", "difference_table", "record_table", "run_table", "type_table"],
+        "tables": [
+            "accuracy_table",
+            "difference_table",
+            "exploratory_table",
+            "record_table",
+            "run_table",
+            "type_table",
+        ],
     },
 )

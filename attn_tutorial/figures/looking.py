@@ -65,6 +65,10 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
 
     """
     table = harm_table(frame)
+    if table.empty:
+        raise InputError(
+            "no lesion was measured in these runs: rerun the study with evaluation.look.lesions, its default"
+        )
     severities, variants = sorted(table["severity"].unique()), list(table["variant"].unique())
     lesions = [name for name in _LESIONS if name in set(table["lesion"])]
     limit = max(1.0, table["harm"].abs().max())
@@ -175,6 +179,11 @@ def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dic
     nothing = outcomes[outcomes["variant"] == baseline][["variant", "seed"]].assign(difference=0.0)
     gains = pd.concat([nothing, gains])
     points = {maps: looking_table(frame, maps).merge(gains, on=["variant", "seed"]) for maps in _MAPS}
+    if not any(map(len, points.values())):
+        raise InputError(
+            f"none of these runs has both a measured map and a run of {baseline} with the same seed: rerun the study "
+            "with evaluation.look.localisation, which is on by default"
+        )
     return {maps: seeds for maps, seeds in points.items() if len(seeds)}
 
 

@@ -16,13 +16,13 @@ def rerun_table(comparison: pd.DataFrame) -> pd.DataFrame:
     """What `study.statistics.compare_ledgers` found, for readers: means with intervals, seeds, difference, verdict."""
     rows = {
         row["variant"]: {
-            "published": _interval(row, "published", "published_"),
-            "seeds": row["published_seeds"],
-            "yours": _interval(row, "own", "own_"),
-            "your seeds": row["own_seeds"],
-            "difference": _interval(row, "difference", "", "+.2f"),
-            "p (equivalent)": "–" if pd.isna(row["p"]) else f"{row['p']:.3f}",
             "verdict": row["verdict"] if row["published_seeds"] and row["own_seeds"] else "one side only",
+            "difference": _interval(row, "difference", "", "+.2f"),
+            "published": _interval(row, "published", "published_"),
+            "yours": _interval(row, "own", "own_"),
+            "seeds": row["published_seeds"],
+            "your seeds": row["own_seeds"],
+            "p (equivalent)": "–" if pd.isna(row["p"]) else f"{row['p']:.3f}",
         }
         for _, row in comparison.iterrows()
     }

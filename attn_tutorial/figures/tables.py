@@ -93,6 +93,40 @@ def type_table(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(frame["variant"].unique()).rename_axis(columns=None).round(1)
 
 
+def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: str = BASELINE) -> pd.DataFrame:
+    """Outcomes beside the primary one: how fast accuracy falls with severity, and the relative clutter error.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        types: the composition whose slope is taken; `main_types` by default. The relative clutter error is over all
+            types that were tested alone.
+        baseline: the variant that the others are compared with.
+
+    Returns:
+        a row a variant; columns: `slope` (points for a step of severity); `beyond the baseline's` (the paired
+        difference of the slopes: above 0, accuracy falls more slowly); `relative clutter error` (100 for the baseline);
+        `seeds`. Means with 95 % t intervals over seeds, as text.
+
+    """
+    from attn_tutorial.study.outcomes import relative_clutter_error, slopes
+    from attn_tutorial.study.statistics import intervals, paired_differences
+
+    falls = slopes(frame, types or main_types(frame))
+    own = intervals(falls).set_index("variant")
+    columns = {
+        "slope": own,
+        "beyond the baseline's": paired_differences(falls, baseline).set_index("variant"),
+        "relative clutter error": intervals(relative_clutter_error(frame, baseline=baseline)).set_index("variant"),
+    }
+    texts = {name: table.apply(_with_interval, axis="columns") for name, table in columns.items() if len(table)}
+    return pd.DataFrame(texts, index=own.index).fillna("–").assign(seeds=own["seeds"])
+
+
+def _with_interval(row: pd.Series) -> str:
+    middle = row["mean"] if "mean" in row else row["difference"]
+    return f"{middle:.2f}" if pd.isna(row["low"]) else f"{middle:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:
     """What each run cost: a row for each run, with its id, speed and training time in minutes."""
     runs = frame.drop_duplicates("run_id")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from attn_tutorial.study.study import PlannedRun
 
 
-_ROOM = 65_536  # bytes that must be free before hours of work begin; a record takes about 15,000
+_ROOM = 262_144  # bytes that must be free before hours of work begin; a record takes about 20,000
 ASIDE = "aside"
 """The folder in a ledger's to which damaged records are moved."""
 _NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of them takes one line

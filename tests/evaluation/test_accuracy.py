@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -53,6 +55,20 @@ def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit, train):
     ]
     assert {row["images"] for row in rows} == {30}
     assert model.calls == 1 + 6
+
+
+def test_severity_0_is_recalibrated_once_and_told_where_it_was_asked_for(lit, train):
+    class Counting(ReadsTheBrightestPixel):
+        calls: ClassVar = [0]  # shared by copies
+
+        def forward(self, x):
+            self.calls[0] += len(x)
+            return super().forward(x)
+
+    spec = make_spec(severities=[0], images=30, types=["noise", "veil", "mosaic"], recalibrated=["noise", "mosaic"])
+    rows = accuracy_by_severity(Counting(), spec, lit, train)
+    assert [row["recalibrated"] for row in rows] == [1.0, None, 1.0]
+    assert Counting.calls == [30 + 2 * 30]
 
 
 def test_it_tests_in_evaluation_mode_and_leaves_no_gradient(lit, train):

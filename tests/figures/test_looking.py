@@ -1,0 +1,153 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from attn_tutorial.errors import InputError
+from attn_tutorial.figures import (
+    describe_lesion_figure,
+    describe_looking_figure,
+    harm_table,
+    lesion_figure,
+    looking_figure,
+    looking_table,
+)
+
+KIND = {"preset": "quick", "fingerprint": "f", "clutter_version": 1, "backbone": "b", "types": "fragments+noise"}
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def make_lesions(harms):
+    """`harms[variant][lesion][seed]` in points at severity 0; twice that at 5."""
+    return pd.DataFrame(
+        [
+            {**KIND, "variant": variant, "seed": seed, "run_id": f"{variant}{seed}", "lesion": lesion,
+             "severity": severity, "harm": harm * (1 + severity / 5), "low": harm - 0.25, "high": harm + 0.25}
+            for variant, of_variant in harms.items()
+            for lesion, of_seeds in of_variant.items()
+            for seed, harm in enumerate(of_seeds)
+            for severity in (0, 5)
+        ]
+    )  # fmt: skip
+
+
+def make_maps(enrichments):
+    """`enrichments[variant][map][seed]`: beyond that elsewhere, mean over two slots that differ."""
+    return pd.DataFrame(
+        [
+            {**KIND, "variant": variant, "seed": seed, "run_id": f"{variant}{seed}", "slot": slot, "map": kind,
+             "mask": mask, "severity": 3, "enrichment": 1.2 + value + shift + 7 * (mask == "object"),
+             "enrichment_elsewhere": 1.2}
+            for variant, of_variant in enrichments.items()
+            for kind, of_seeds in of_variant.items()
+            for seed, value in enumerate(of_seeds)
+            for slot, shift in (("stage2", -0.1), ("stage3", 0.1))
+            for mask in ("tile", "object")
+        ]
+    )  # fmt: skip
+
+
+def make_accuracies(values):
+    return pd.DataFrame(
+        [
+            {**KIND, "variant": variant, "seed": seed, "run_id": f"{variant}{seed}", "severity": severity,
+             "accuracy": value}
+            for variant, of_seeds in values.items()
+            for seed, value in enumerate(of_seeds)
+            for severity in (0, 5)
+        ]
+    )  # fmt: skip
+
+
+HARMS = {
+    "se": {"none": [0, 0, 0], "mean": [0.1, -0.2, 0.2], "identity": [3.0, 3.5, 3.2]},
+    "cbam": {"none": [0, 0, 0], "mean": [1.0, 1.2, 1.1], "shuffle": [2.0, 2.2, 1.9], "identity": [3.0, 3.5, 3.2]},
+}
+
+
+def test_harms_come_with_intervals_over_seeds():
+    table = harm_table(make_lesions(HARMS)).set_index(["variant", "lesion", "severity"])
+    values = [2.0, 2.2, 1.9]
+    row = table.loc["cbam", "shuffle", 0]
+    assert (row["low"], row["high"]) == pytest.approx(stats.t.interval(0.95, 2, np.mean(values), stats.sem(values)))
+    assert row["harm"] == pytest.approx(np.mean(values))
+    assert table.loc[("cbam", "shuffle", 5), "harm"] == pytest.approx(2 * np.mean(values))
+    assert table["clear"].groupby(["variant", "lesion"]).all().to_dict() == {
+        ("se", "mean"): False, ("se", "identity"): True,
+        ("cbam", "mean"): True, ("cbam", "shuffle"): True, ("cbam", "identity"): True,
+    }  # fmt: skip
+
+
+def test_with_one_seed_the_interval_is_that_over_its_images():
+    table = harm_table(make_lesions({"se": {"none": [0], "mean": [0.2], "identity": [3.0]}})).query("severity == 0")
+    table = table.set_index("lesion")
+    assert table.loc["identity", ["low", "high"]].tolist() == [2.75, 3.25]
+    assert table["clear"].to_dict() == {"mean": False, "identity": True}
+
+
+def test_the_heat_map_shows_the_harms_and_stars_clear_ones():
+    panels = lesion_figure(make_lesions(HARMS)).axes
+    assert [axes.get_title() for axes in panels] == ["severity 0", "severity 5"]
+    texts = [text.get_text() for text in panels[0].texts]
+    assert texts == ["0.0", "3.2*", "1.1*", "2.0*", "3.2*"]
+    assert [text.get_text() for text in panels[1].texts][2:] == ["2.2*", "4.1*", "6.5*"]
+    # SE has no places to shuffle: its cell stays empty.
+    assert panels[0].collections[0].get_array().mask.sum() == 1
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["se", "cbam"]
+    text = describe_lesion_figure(make_lesions(HARMS))
+    assert "se: 2 of 4 harms have intervals that exclude 0, the largest is 6.5 points (identity at severity 5)" in text
+
+
+def test_localisation_is_what_lies_on_the_own_tile_beyond_that_elsewhere():
+    maps = make_maps({"se": {"grad_cam": [0.4]}, "cbam": {"spatial": [0.3, 0.5], "grad_cam": [0.1, 0.2]}})
+    own = looking_table(maps)
+    assert own[["variant", "seed"]].to_numpy().tolist() == [["cbam", 0], ["cbam", 1]]
+    assert own["value"].tolist() == pytest.approx([0.3, 0.5])
+    assert looking_table(maps, "grad_cam")["value"].tolist() == pytest.approx([0.4, 0.1, 0.2])
+    assert looking_table(maps, mask="object")["value"].tolist() == pytest.approx([7.3, 7.5])
+    with pytest.raises(InputError, match="maps 'gates' was given; allowed are gate, grad_cam"):
+        looking_table(maps, "gates")
+
+
+def test_the_scatter_shows_every_seed_and_the_means():
+    maps = make_maps({
+        "baseline": {"grad_cam": [0.0, 0.1]}, "cbam": {"spatial": [0.3, 0.5], "grad_cam": [0.1, 0.2]},
+    })  # fmt: skip
+    accuracies = make_accuracies({"baseline": [60, 61], "cbam": [62, 64], "se": [60, 60]})
+    own, grad_cam = looking_figure(maps, accuracies).axes
+    points = [line.get_xydata().tolist() for line in own.lines if line.get_marker() in (".", "^")]
+    assert points[0] == pytest.approx(np.array([[0.3, 2], [0.5, 3]]))
+    assert points[1] == pytest.approx(np.array([[0.4, 2.5]]))
+    drawn = {line.get_marker() for line in grad_cam.lines}
+    assert {"o", "^"} <= drawn
+    assert "s" not in drawn
+    text = describe_looking_figure(maps, accuracies)
+    assert "the blocks' own maps: cbam +0.40 and +2.5 points; Grad-CAM: baseline +0.05 and +0.0 points" in text
+
+
+def test_variants_without_a_mark_of_their_own_are_numbered():
+    maps = make_maps({"mine": {"spatial": [0.3, 0.5]}, "cbam": {"spatial": [0.1, 0.2]}})
+    figure = looking_figure(maps, make_accuracies({"baseline": [60, 61], "mine": [62, 64], "cbam": [61, 61]}))
+    assert {"$1$", "$2$"} <= {line.get_marker() for line in figure.axes[0].lines}
+    assert [text.get_text() for text in figure.legends[0].texts] == ["mine", "cbam"]
+
+
+def test_nothing_measured_is_an_error_that_says_so():
+    maps, accuracies = make_maps({"se": {"grad_cam": [0.4]}}), make_accuracies({"baseline": [60], "cbam": [61]})
+    with pytest.raises(InputError, match="none of these runs has both a measured map and a run of baseline"):
+        looking_figure(maps, accuracies)
+    with pytest.raises(InputError, match="no lesion was measured"):
+        lesion_figure(make_lesions({"se": {"none": [0]}}))
+
+
+@pytest.mark.parametrize("table", [harm_table, looking_table])
+def test_records_of_several_kinds_are_refused(table):
+    frame = make_lesions(HARMS) if table is harm_table else make_maps({"cbam": {"spatial": [0.3]}})
+    with pytest.raises(InputError, match="preset: quick, smoke"):
+        table(pd.concat([frame, frame.assign(preset="smoke")]))

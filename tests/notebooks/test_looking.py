@@ -1,0 +1,174 @@
+"""The two pages on looking run, and say of a ledger what its numbers allow."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from attn_tutorial.notebook import ParameterError
+from attn_tutorial.study import Ledger, Record, Study
+from attn_tutorial.study.record import Accuracy, Images, Lesion, Localisation
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SHAPES = Images(name="shapes", source="shapes of a test", fingerprint="b" * 64, archive_sha256=None)
+SHORT = {"data": "shapes", "samples": 128, "canvases": 20, "study": "main"}
+SEEN = "fragments+noise"
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a page's cells and returns its names, what it says, and what it shows, by caption."""
+
+    def run(page, **given):
+        shown, said = {}, []
+        monkeypatch.setattr("attn_tutorial.figures.show_table", lambda frame, caption: shown.update({caption: frame}))
+        monkeypatch.setattr("attn_tutorial.figures.show", lambda draw, alt, caption: shown.update({caption: draw()}))
+        monkeypatch.setattr("IPython.display.display", lambda markdown: said.append(markdown.data))
+        namespace = {"__name__": "__main__"}
+        for cell in nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, page, "exec"), namespace)
+            if "parameters" in cell.metadata.get("tags", []):
+                namespace.update({**SHORT, "results": str(tmp_path / "runs"), **given})
+        return namespace, "\n".join(said), shown
+
+    return run
+
+
+def rows_of(variant, seed, gap, harms):
+    """Localisation and lesions of one run; what is told apart by seed makes intervals."""
+    own, other = 1.2 + gap + 0.01 * seed, 1.2
+    about = {"types": SEEN, "images": 2000}
+    maps = [("stage3", "grad_cam")] if variant in ("baseline", "se") else [("stage3.0.slot", "spatial")]
+    localisation = [
+        Localisation(
+            slot=slot, map=kind, mask="tile", severity=severity, height=6, width=6, enrichment=own,
+            enrichment_elsewhere=other, pointing=0.8, pointing_elsewhere=0.6, auc=0.7, auc_elsewhere=0.6, **about,
+        )
+        for slot, kind in maps
+        for severity in (0, 5)
+    ]  # fmt: skip
+    lesions = [
+        Lesion(
+            lesion=lesion, severity=severity, accuracy=0.5, recalibrated=0.6, harm=harm * (1 + 0.02 * seed),
+            low=harm - 0.01, high=harm + 0.01, **about,
+        )
+        for severity, by_lesion in harms.items()
+        for lesion, harm in by_lesion.items()
+    ]  # fmt: skip
+    return localisation, lesions
+
+
+@pytest.fixture
+def add(tmp_path):
+    def add(variants, seeds):
+        """`variants[name]` is the accuracy at severity 0, enrichment beyond elsewhere, and harms by severity."""
+        for planned in Study.load("main").plan("quick", SHAPES, seeds):
+            if planned.variant not in variants:
+                continue
+            accuracy, gap, harms = variants[planned.variant]
+            localisation, lesions = rows_of(planned.variant, planned.spec.seed, gap, harms)
+            noise = 0.001 * ((7 * planned.spec.seed + len(planned.variant)) % 5)
+            accuracies = [
+                Accuracy(types=SEEN, severity=severity, accuracy=accuracy - 0.02 * severity + noise, images=2000)
+                for severity in range(6)
+            ]
+            made = Record(
+                run_id=planned.run_id, study="main", preset="quick", variant=planned.variant, spec=planned.spec,
+                status="done", accuracy=accuracies, localisation=localisation, lesions=lesions, data=SHAPES,
+                versions={}, git_revision=None, device="cpu", processor="", finished_at="", parameters=1,
+                samples_per_second=1.0, training_seconds=1.0,
+            )  # fmt: skip
+            Ledger(tmp_path / "runs").add(made)
+
+    return add
+
+
+HURT = {
+    0: {"none": 0.0, "other_class": 0.02, "shuffle": 0.01},
+    5: {"none": 0.0, "other_class": 0.2, "shuffle": 0.1},
+}
+EVEN = {
+    0: {"none": 0.0, "other_class": 0.02},
+    5: {"none": 0.0, "other_class": 0.02},
+}
+LOOKS = {
+    "baseline": (0.6, 0.0, {}),
+    "static_gate": (0.6, 0.0, EVEN),
+    "se": (0.7, 0.0, EVEN),
+    "cbam": (0.7, 0.3, HURT),
+    "spatial": (0.5, 0.0, HURT),
+}
+
+
+def test_the_measures_and_the_control(run, capsys):
+    namespace, said, shown = run("where_does_it_look")
+    printed = capsys.readouterr().out
+    assert "enrichment 2.80, pointing True\nAUC 0.8125\npackage = by hand\n" in printed
+    for own, elsewhere in namespace["blind"].values():
+        assert own == pytest.approx(elsewhere), "a blind map is as good elsewhere"
+    assert namespace["blind"]["enrichment"][0] > 1.1
+    [table] = [frame for caption, frame in shown.items() if caption.startswith("On the own tile")]
+    assert set(table["map"]) >= {"1 spatial", "3 received", "3 grad_cam"}
+    assert "No record of the study *main* is here yet." in said
+
+
+def test_what_the_ledger_says_of_looking(run, add):
+    add(LOOKS, seeds=3)
+    _, said, shown = run("where_does_it_look")
+    assert "**shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured so." in said
+    assert "`cbam`, its own maps: +0.310 beyond elsewhere, 95 % t interval [+0.285, +0.335] over 3 seeds: the" in said
+    assert "`se`, Grad-CAM: +0.010 beyond elsewhere, 95 % t interval [-0.015, +0.035] over 3 seeds: within" in said
+    [means] = [frame for caption, frame in shown.items() if caption.endswith("quick.") and "means over" in caption]
+    cbam = means[means["variant"] == "cbam"].iloc[0]
+    assert (cbam["enrichment"], cbam["pointing"], cbam["seeds"]) == ("1.51 / 1.20", "0.80 / 0.60", 3)
+
+
+def test_one_seed_concludes_nothing(run, add):
+    add(LOOKS, seeds=1)
+    for page in ("where_does_it_look", "lesions"):
+        _, said, _ = run(page)
+        assert said.count("nothing can be concluded") >= 4
+        assert "interval [" not in said
+        assert "The claim" not in said
+
+
+def test_the_lesions_by_hand(run, capsys):
+    namespace, _, shown = run("lesions")
+    printed = capsys.readouterr().out
+    shares = ["100%", "75%", "75%", "100%", "25%"]
+    assert [line.split()[-2] for line in printed.splitlines() if line.endswith(" right")] == shares
+    [table] = [frame for caption, frame in shown.items() if caption.startswith("In %")]
+    assert list(table.index) == ["none", "mean", "other_same_class", "other_class", "shuffle", "identity"]
+    assert namespace["harm"]["mean"] == 0
+
+
+def test_the_claim_to_look_needs_all_three(run, add):
+    add(LOOKS, seeds=3)
+    _, said, shown = run("lesions")
+    yes = "do harm: yes; do more harm in stronger clutter: yes; better than a static gate: "
+    assert f"- `cbam`, 3 seeds (other_class, shuffle): {yes}yes. The claim that it looks holds." in said
+    assert f"- `spatial`, 3 seeds (other_class, shuffle): {yes}not shown. The claim that it looks is not" in said
+    assert "- `se`, 3 seeds (other_class): do harm: yes; do more harm in stronger clutter: not shown;" in said
+    assert said.count("It weighs no places, and cannot be said to look.") == 2
+    [caption] = [caption for caption in shown if caption.startswith("Harm in points")]
+    assert "se 3, cbam 3, spatial 3, static_gate 3" in caption
+
+
+@pytest.mark.parametrize("page", ["where_does_it_look", "lesions"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"canvases": 5}, "canvases = 5"), ({"sample": 64}, "Did you mean 'samples'")],
+    ids=["canvases", "name"],
+)
+def test_a_wrong_parameter_stops_the_page(run, page, given, message):
+    with pytest.raises(ParameterError, match=message):
+        run(page, **given)
