@@ -66,6 +66,7 @@ bench: setup  ## Measure speeds, as ratios in one run
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/clutter.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/engine.py
 
 clean:  ## Remove .venv and everything built; records in data/runs and downloads in data/raw stay
 	rm -rf .venv _build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis *.egg-info

@@ -9,13 +9,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from attn_tutorial.datasets.names import CLUTTER_VERSION
 from attn_tutorial.errors import InputError
-from attn_tutorial.study.record import SCHEMA, Record
+from attn_tutorial.study.record import SCHEMA, Heading, Record
 from attn_tutorial.training.files import write_whole
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _ROOM = 262_144  # bytes that must be free before hours of work begin; a record takes about 20,000
+Read = TypeVar("Read", Record, Heading)
 ASIDE = "aside"
 """The folder in a ledger's to which damaged records are moved."""
 _NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of them takes one line
@@ -181,6 +182,17 @@ class Ledger:
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"
 
+    def heading(self, run_id: str) -> Heading | None:
+        """Return what a run's record says of how it ended, or None."""
+        path = self._path(run_id)
+        try:
+            return read_record(path, Heading)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (Damaged, Foreign) as error:
+            self.left_out[path.name] = str(error)
+            return None
+
     def _read(self, path: Path) -> Record | None:
         """Return a record, or None with a warning where a file is none that this version can use."""
         try:
@@ -201,8 +213,12 @@ class Ledger:
         return record
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, model: type[Read] = Record) -> Read:  # type: ignore[assignment]
     """Read one file of a ledger.
+
+    Args:
+        path: the file.
+        model: `Record`; or `Heading`, for which the rest is only looked at far enough to see that the file is whole.
 
     Raises:
         Damaged: it is no record, or not the one that its name says.
@@ -212,14 +228,14 @@ def read_record(path: Path) -> Record:
     """
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         raise LedgerError(
             f"record {path} cannot be read ({error.strerror}): mend its permissions, or move it away"
         ) from None
     try:
-        record = Record.model_validate_json(text)
+        record = model.model_validate_json(text)
     except ValidationError as error:
         _explain(path, text, error)
     if record.schema_version != SCHEMA:

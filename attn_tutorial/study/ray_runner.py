@@ -100,7 +100,14 @@ class RayCluster:
 
     def messages(self) -> Iterator[tuple[str, Progress]]:
         """Take what the runs have said since the last call."""
-        for run_id, progress in self._ray.get(self._desk.take.remote()):
+        try:
+            said = self._ray.get(self._desk.take.remote())
+        except importlib.import_module("ray.exceptions").RayError as error:
+            raise ClusterError(
+                f"the Ray cluster was lost ({str(error).splitlines()[0]}); nothing that was done is lost: start the "
+                "study again when the cluster is there"
+            ) from None
+        for run_id, progress in said:
             self._lost.pop(run_id, None)
             yield run_id, progress
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from attn_tutorial.study.ledger import Ledger
-from attn_tutorial.study.record import Record
+from attn_tutorial.study.record import Heading
 from attn_tutorial.study.study import PlannedRun
 
 
@@ -39,12 +39,12 @@ class StudyStatus:
 
 def study_status(runs: list[PlannedRun], ledger: Ledger) -> StudyStatus:
     """Look up a plan's runs in a ledger. Trains nothing, writes nothing."""
-    records = {run.run_id: ledger.get(run.run_id) for run in runs}
+    records = {run.run_id: ledger.heading(run.run_id) for run in runs}
     states = [_state(run, records[run.run_id], ledger.folder / "work", ledger.left_out) for run in runs]
     return StudyStatus(states, _seconds_left(states, (record for record in records.values() if record)))
 
 
-def _state(run: PlannedRun, record: Record | None, work: Path, left_out: dict[str, str]) -> RunStatus:
+def _state(run: PlannedRun, record: Heading | None, work: Path, left_out: dict[str, str]) -> RunStatus:
     if record and record.status != "failed":
         return RunStatus(run, record.status, _first_line(record), 1.0)
     steps = max((int(path.stem.removeprefix("step-")) for path in (work / run.run_id).glob("step-*.pt")), default=0)
@@ -59,7 +59,7 @@ def _state(run: PlannedRun, record: Record | None, work: Path, left_out: dict[st
     return RunStatus(run, "stopped", at, share) if steps else RunStatus(run, "missing")
 
 
-def _first_line(record: Record) -> str:
+def _first_line(record: Heading) -> str:
     return (record.error or "").partition("\n")[0]
 
 
@@ -76,7 +76,7 @@ def _held_by_a_process(lock: Path) -> bool:
         return False
 
 
-def _seconds_left(states: list[RunStatus], records: Iterable[Record]) -> float | None:
+def _seconds_left(states: list[RunStatus], records: Iterable[Heading]) -> float | None:
     seconds = images = 0.0
     for record in records:
         if record.status == "done" and record.training_seconds and record.samples:

@@ -1,46 +1,24 @@
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
 
-from attn_tutorial.spec import RunSpec, SpecError
-from attn_tutorial.study import Ledger, PlannedRun, run_study, runner
-from attn_tutorial.study.execute import Setting, execute
-from attn_tutorial.study.images import prepare_images
+from attn_tutorial.errors import InputError
+from attn_tutorial.spec import SpecError
+from attn_tutorial.study import Ledger, run_study, runner
+from attn_tutorial.study.execute import execute
+from attn_tutorial.study.ledger import LedgerError
 from attn_tutorial.study.report import Report
-
-
-@pytest.fixture(scope="module")
-def prepared(tiny_cifar, tmp_path_factory):
-    root = tmp_path_factory.mktemp("root")
-    return prepare_images(str(tiny_cifar), root), root
-
-
-@pytest.fixture
-def setting(prepared, tmp_path):
-    (images, source), root = prepared
-    return Setting("headline", "smoke", images, root, source, tmp_path / "runs", "cpu", 60.0)
-
-
-def plan(setting, **variants):
-    runs = []
-    for name, change in variants.items():
-        spec = RunSpec.parse(
-            {
-                "data": {"name": "cifar10"},
-                "training": {"samples": 128, "batch_size": 32, **change.pop("training", {})},
-                "backbone": {"depth": 8, "width": 16, "stem": "whiten4"},
-                "evaluation": {"images": 20, "types": ["fragments+noise"], "severities": [0, 5]},
-                **change,
-            }
-        )
-        runs.append(PlannedRun(spec.run_id(setting.images.fingerprint), name, spec))
-    return runs
+from attn_tutorial.training import Progress
 
 
 @pytest.mark.parametrize("way", ["serial", "processes"])
-def test_missing_runs_are_trained_and_recorded(setting, way, capsys):
+def test_missing_runs_are_trained_and_recorded(setting, plan, way, capsys):
     runs = plan(setting, baseline={}, se={"block": "se"}, cbam={"block": "cbam"})
     ledger = Ledger(setting.results)
     assert run_study(runs[:1], setting, "serial") == {"done": 1}
@@ -65,9 +43,7 @@ def test_missing_runs_are_trained_and_recorded(setting, way, capsys):
     assert "2 runs to train, 1 are in the ledger" in capsys.readouterr().out
 
 
-def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting, tmp_path):
-    from dataclasses import replace
-
+def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting, plan, tmp_path):
     import torch
 
     (run,) = plan(setting, se={"block": "se"})
@@ -86,7 +62,7 @@ def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting,
     assert len(hashes) == 1
 
 
-def test_a_run_that_fails_or_diverges_is_recorded_and_the_rest_go_on(setting):
+def test_a_run_that_fails_or_diverges_is_recorded_and_the_rest_go_on(setting, plan):
     runs = plan(
         setting,
         broken={"block": "se", "block_options": {"reduction": 999}},
@@ -101,7 +77,7 @@ def test_a_run_that_fails_or_diverges_is_recorded_and_the_rest_go_on(setting):
     assert run_study(runs, setting, "serial") == {"failed": 1, "diverged": 1, "done": 1}
 
 
-def test_a_run_in_other_hands_is_left_to_them(setting):
+def test_a_run_in_other_hands_is_left_to_them(setting, plan):
     (run,) = plan(setting, baseline={"training": {"samples": 1280}})
     threads_outcomes = []
     holds = threading.Event()
@@ -120,7 +96,7 @@ def test_a_run_in_other_hands_is_left_to_them(setting):
     assert time.monotonic() - began < 1  # found in the ledger, not trained again
 
 
-def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, monkeypatch, capsys):
+def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, plan, monkeypatch, capsys):
     runs = plan(setting, baseline={}, se={"block": "se"})
     work = setting.results / "work"
     work.mkdir(parents=True)
@@ -143,17 +119,108 @@ def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("quick",), "allowed are auto, serial, processes"),
-        (("serial", 0), "at least 1"),
-        (("serial", "2"), "at least 1"),
+        ({"runner": "quick"}, "allowed are auto, serial, processes, ray"),
+        ({"runner": "serial", "workers": 0}, "at least 1"),
+        ({"runner": "serial", "workers": "2"}, "at least 1"),
+        ({"runner": "serial", "address": "10.0.0.1:6379"}, "it is for runner 'ray'"),
+        ({"gpus_per_run": 0.5}, "it is for runner 'ray'"),
+        ({"runner": "ray", "gpus_per_run": 0}, "above 0, and at most 1"),
+        ({"runner": "ray", "gpus_per_run": -1.0}, "above 0, and at most 1"),
+        ({"runner": "ray", "gpus_per_run": 2}, "above 0, and at most 1"),
+        ({"runner": "ray", "gpus_per_run": float("nan")}, "above 0, and at most 1"),
     ],
+    ids=str,
 )
-def test_unknown_runners_and_workers_are_refused(setting, arguments, message):
+def test_ways_to_run_that_there_are_not_are_refused(setting, plan, arguments, message):
     with pytest.raises(SpecError, match=message):
-        run_study(plan(setting, baseline={}), setting, *arguments)
+        run_study(plan(setting, baseline={}), setting, **arguments)
+    assert not setting.results.exists()
 
 
-def test_a_line_says_how_each_run_ended(setting, capsys):
+def test_without_ray_one_message_says_how_to_get_it(setting, plan, monkeypatch):
+    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    with pytest.raises(SpecError, match=r"Ray is not installed: pip install -e \"\.\[cluster\]\""):
+        run_study(plan(setting, baseline={}), setting, "ray")
+
+
+@pytest.mark.parametrize("way", ["auto", "serial", "processes"])
+def test_a_device_that_is_not_there_is_refused_before_work_starts(setting, plan, way, monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="torch finds none here"):
+        run_study(plan(setting, baseline={}), replace(setting, device="cuda"), way)
+    assert "to train" not in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(setting, plan, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match="nothing can be written there"):
+        run_study(plan(setting, baseline={}), replace(setting, results=tmp_path / "file" / "runs"), "serial")
+
+
+def test_a_block_known_to_this_process_only_is_trained_in_it(setting, plan, monkeypatch):
+    from attn_tutorial.blocks import BLOCK_OPTIONS, BLOCKS
+
+    monkeypatch.delenv("ATTN_TUTORIAL_PLUGINS", raising=False)
+    monkeypatch.setitem(BLOCKS, "own", BLOCKS["se"])
+    monkeypatch.setitem(BLOCK_OPTIONS, "own", BLOCK_OPTIONS["se"])
+    runs = plan(setting, first={"block": "own"}, second={"block": "own", "seed": 1})
+    for way in ("processes", "ray"):
+        with pytest.raises(SpecError, match="do not know the blocks of your own: own"):
+            run_study(runs, setting, way, workers=2)
+    assert run_study(runs, setting, "auto", workers=2) == {"done": 2}
+    monkeypatch.setenv("ATTN_TUTORIAL_PLUGINS", "mine")
+    assert runner._choose("auto", "cpu", runs, 2) == "processes"
+
+
+def test_the_starter_of_processes_does_without_torch(setting, plan, tmp_path):
+    script = tmp_path / "starter.py"
+    words = str(setting.source), str(setting.results), str(setting.root)
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            from attn_tutorial.study.start import start_study
+            from attn_tutorial.study import Study
+            study = Study.parse({{
+                "name": "own", "title": "Own", "question": "Does it load torch?",
+                "fixed": {{"training": {{"samples": 128}}, "evaluation": {{
+                    "types": ["fragments+noise"], "severities": [0], "recalibrated": [], "images": 20, "look": None}}}},
+                "variants": {{"baseline": {{}}}},
+            }})
+            data, results, root = {words!r}
+            if __name__ == "__main__":
+                start_study(study, "smoke", 2, data, results, root=root, device="cpu", runner="processes", workers=2)
+                print("with torch" if "torch" in sys.modules else "without torch")
+            """
+        )
+    )
+    said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=200).stdout
+    assert len(list(setting.results.glob("*.json"))) == 2
+    assert said.endswith("without torch\n")
+
+
+def test_the_time_left_counts_training_only(setting, plan, monkeypatch, capsys):
+    """Not the starting, nor what a resumed run had seen before, nor a run that failed at once."""
+    from attn_tutorial.study import report
+
+    runs = plan(setting, **{name: {"block": name, "training": {"samples": 6400}} for name in ("se", "eca", "cbam")})
+    now = 1000.0
+    monkeypatch.setattr(report.time, "monotonic", lambda: now)
+    with report.Report(runs, already=0) as shown:
+        for seconds, run, step in ((100, 0, 5), (1, 1, 100), (59, 0, 65)):  # of 200: 60 steps of 32 in a minute
+            now += seconds
+            shown.progress(runs[run].run_id, Progress(step, 200, 2.0, 0.1, 32.0))
+        shown.ended(runs[2].run_id, "failed", None)
+        now += 60
+        shown.progress(runs[1].run_id, Progress(160, 200, 2.0, 0.1, 32.0))
+    first, *_, last = (line for line in capsys.readouterr().out.splitlines() if "min left" in line)
+    assert "about 7 min left" in first  # 135 + 100 + 200 steps, at 60 a minute
+    assert "about 3 min left" in last  # 135 + 40
+
+
+def test_a_line_says_how_each_run_ended(setting, plan, capsys):
     runs = plan(setting, baseline={}, diverges={"training": {"lr": 1e30, "conv_lr": 1e30}})
     run_study(runs, setting, "serial")
     done, diverged = (Ledger(setting.results).get(run.run_id) for run in runs)
