@@ -9,7 +9,8 @@ from attn_tutorial.study.ledger import Ledger
 from attn_tutorial.study.record import Record
 from attn_tutorial.study.study import PlannedRun, Study
 
-_RECORDED = "git_revision device processor threads precision memory_format compiled clutter_version".split()
+_DIGITS = 12  # of a hash; enough to tell two apart
+_RECORDED = "device processor threads precision memory_format compiled clutter_version".split()
 
 
 @dataclass
@@ -56,17 +57,17 @@ def environment_table(published: Iterable[Record], own: Iterable[Record]) -> pd.
     """What the runs of two ledgers were made with.
 
     Returns:
-        a row for each thing that is recorded; columns: `published`, `yours` (all values that occur, joined by commas),
-        `differ` ("yes" or "").
+        a row for each thing that is recorded; columns: `differ` ("yes" or ""), `published`, `yours` (all values that
+        occur, joined by commas).
 
     """
     sides = [_values(records) for records in (published, own)]
     rows = {
-        name: {"published": _joined(first), "yours": _joined(second), "differ": "yes" if first != second else ""}
+        name: {"differ": "yes" if first != second else "", "published": _joined(first), "yours": _joined(second)}
         for name in dict.fromkeys([*sides[0], *sides[1]])
         for first, second in [[side.get(name, set()) for side in sides]]
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["published", "yours", "differ"])
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["differ", "published", "yours"])
 
 
 def _values(records: Iterable[Record]) -> dict[str, set[str]]:
@@ -79,8 +80,10 @@ def _values(records: Iterable[Record]) -> dict[str, set[str]]:
 
 def _recorded(record: Record) -> Iterator[tuple[str, object]]:
     yield "images", record.data.source
-    yield "fingerprint of the images", record.data.fingerprint
+    yield "their fingerprint", record.data.fingerprint[:_DIGITS]
     yield from record.versions.items()
+    commit, _, changes = (record.git_revision or "none").partition("+")
+    yield "git revision", commit[:_DIGITS] + (f" with {changes}" if changes else "")
     for name in _RECORDED:
         yield name.replace("_", " "), getattr(record, name)
 

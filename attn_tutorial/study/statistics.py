@@ -34,22 +34,22 @@ LEAST_SEEDS = 4
 """Of a test."""
 MARGIN = 0.5
 """Points: a true difference within ± this is taken for none."""
+_ALPHA = 0.05
 _ENDS = ["low", "high", "seeds"]
 _NO_SPREAD = 1e-9  # points; the rounding of sums makes equal values differ by less
 
 
-def intervals(outcomes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Mean of each variant, with its t interval over seeds.
+def intervals(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each variant, with its 95 % t interval over seeds.
 
     Args:
         outcomes: an outcome frame.
-        level: of the interval.
 
     Returns:
         a row a variant; columns: `variant`, `mean`, `low`, `high`, `sd` (over seeds), `seeds`.
 
     """
-    return _describe(_wide(outcomes), level).drop(columns="p").reset_index()
+    return _describe(_wide(outcomes), 0.95).drop(columns="p").reset_index()
 
 
 def seed_differences(outcomes: pd.DataFrame, baseline: str = BASELINE) -> pd.DataFrame:
@@ -64,9 +64,11 @@ def seed_differences(outcomes: pd.DataFrame, baseline: str = BASELINE) -> pd.Dat
 
 
 def paired_differences(
-    outcomes: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None, level: float = 0.95
+    outcomes: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Difference of each variant from the baseline, paired by seed, with Student's t interval and test.
+    """Difference of each variant from the baseline, paired by seed, with Student's t test and 95 % interval.
+
+    The interval is for each variant alone; Holm's correction is in its p value.
 
     Args:
         outcomes: an outcome frame.
@@ -74,19 +76,18 @@ def paired_differences(
         family: the variants over which Holm's correction is taken, as the blocks of a study without its controls; all
             but the baseline by default. One that has no p value, for want of seeds, counts as one with p = 1, so that
             the correction is never weaker than for the whole family.
-        level: of the interval, which is for each variant alone.
 
     Returns:
-        a row a variant; columns: `variant`, `difference`, `low`, `high`, `sd` (of the differences), `seeds` (pairs),
-        `left_out` (seeds that only one of the two has), `p`, `p_holm` (NaN outside the family), `within_noise` (whether
-        the interval includes 0; <NA> without one).
+        a row for each variant that has a pair; columns: `variant`, `difference`, `low`, `high`, `sd` (of the
+        differences), `seeds` (pairs), `left_out` (seeds that only one of the two has), `p`, `p_holm` (NaN outside the
+        family), `within_noise` (whether the interval includes 0; <NA> without one).
 
     Raises:
         InputError: the frame has no such baseline.
 
     """
     wide = _wide(outcomes)
-    table = _describe(_differences(wide, baseline), level).rename(columns={"mean": "difference"})
+    table = _describe(_differences(wide, baseline), 0.95).rename(columns={"mean": "difference"})
     table["p"] = table["p"].where(table["seeds"] >= LEAST_SEEDS)
     unlike = wide.reindex(table.index).notna() != wide.reindex([baseline]).notna().to_numpy()
     table.insert(5, "left_out", unlike.sum(axis="columns"))
@@ -123,18 +124,15 @@ def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float 
     return table[table["seeds"] > 0].drop(columns="sd").reset_index()
 
 
-def minimal_detectable_effect(
-    sd: float, seeds: Iterable[int], blocks: int, power: float = 0.8, alpha: float = 0.05
-) -> pd.DataFrame:
-    """The smallest true paired difference that a two-sided t test over seeds finds with the given power.
+def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, power: float = 0.8) -> pd.DataFrame:
+    """The smallest true paired difference that a two-sided t test at 5 % over seeds finds with the given power.
 
     Args:
         sd: of the paired differences over seeds; the unit of the result. For networks whose seeds vary alike and
             independently, it is √2 times the SD of one network.
         seeds: counts of seeds.
-        blocks: in the family of Holm's correction, whose first step tests at alpha ÷ blocks.
+        blocks: in the family of Holm's correction, whose first step tests at 5 % ÷ blocks.
         power: the chance to find it.
-        alpha: of the test.
 
     Returns:
         a row for each count; columns: `seeds`, `uncorrected`, `holm`; NaN for fewer seeds than a test takes.
@@ -145,10 +143,10 @@ def minimal_detectable_effect(
     """
     from statsmodels.stats.power import TTestPower
 
-    if not sd >= 0 or blocks < 1 or not 0 < alpha < power < 1:
+    if not sd >= 0 or blocks < 1 or not _ALPHA < power < 1:
         raise InputError(
-            f"sd {sd}, blocks {blocks}, alpha {alpha}, power {power} were given; allowed are sd ≥ 0, blocks ≥ 1, and "
-            "0 < alpha < power < 1"
+            f"sd {sd}, blocks {blocks}, power {power} were given; allowed are sd ≥ 0, blocks ≥ 1, and a power above "
+            f"{_ALPHA} and below 1"
         )
     solve = TTestPower().solve_power
     rows = [
@@ -156,7 +154,7 @@ def minimal_detectable_effect(
             "seeds": count,
             **{
                 name: sd * float(solve(nobs=count, alpha=level, power=power)) if count >= LEAST_SEEDS else np.nan
-                for name, level in (("uncorrected", alpha), ("holm", alpha / blocks))
+                for name, level in (("uncorrected", _ALPHA), ("holm", _ALPHA / blocks))
             },
         }
         for count in seeds
@@ -271,7 +269,7 @@ def _includes_zero(table: pd.DataFrame) -> pd.Series:
 
 def _verdicts(p: pd.Series, described: pd.DataFrame) -> pd.Series:
     differs = ~_includes_zero(described).fillna(True)
-    return pd.Series("undecided", index=p.index).mask(differs, "different").mask(p < 0.05, "equivalent")
+    return pd.Series("undecided", index=p.index).mask(differs, "different").mask(p < _ALPHA, "equivalent")
 
 
 def _check_margin(margin: float) -> None:

@@ -71,11 +71,23 @@ def test_each_run_is_shown_once_and_other_networks_of_the_same_name_apart(add, l
     add({"baseline": [0.6], "se": [0.7], "non_local": [0.65]})
     # `se` is the very run of the headline. `non_local` is not: there it sits behind the units of the last stages.
     add({"se": [0.7], "eca": [0.62], "non_local": [0.3]}, study=SINGLE)
-    headline, single = find(ledger, ("se", "eca", "non_local"))
-    assert headline.frame["variant"].unique().tolist() == ["baseline", "se", "non_local"]
-    assert single.frame["variant"].unique().tolist() == ["baseline", "eca", "non_local"]
-    accuracies = [finding.frame.query("variant == 'non_local'")["accuracy"].max() for finding in (headline, single)]
+    first, second = find(ledger, ("se", "eca", "non_local"))
+    assert first.frame["variant"].unique().tolist() == ["baseline", "se", "eca", "non_local"]
+    assert second.frame["variant"].unique().tolist() == ["baseline", "non_local"]
+    accuracies = [finding.frame.query("variant == 'non_local'")["accuracy"].max() for finding in (first, second)]
     assert accuracies == pytest.approx([65, 30])
+
+
+def test_holm_counts_the_blocks_of_the_study_and_not_those_on_the_page(add, ledger, said, tmp_path):
+    baseline = [0.60, 0.61, 0.62, 0.63]
+    # p = 0.013 alone: below 0.05 for one block, not for the many of the study `main`.
+    add({"baseline": baseline, "se": [0.60 + gain for gain in (0.010, 0.017, 0.027, 0.051)]})
+    [finding] = find(ledger, ("se",))
+    assert finding.family == Study.load("main").family
+    assert "differs, but not after Holm" in sentences(finding.frame, finding.baseline, finding.family)[0]
+    assert sentences(finding.frame)[0].endswith("4 seeds: differs.")
+    show_findings(("se",), tmp_path)
+    assert "differs, but not after Holm" in said[2]
 
 
 def test_a_run_that_diverged_is_no_finding(add, ledger):

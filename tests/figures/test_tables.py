@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from attn_tutorial.figures import accuracy_table, describe_severity_curves, difference_table, run_table, severity_curves
+from attn_tutorial.figures import (
+    accuracy_table,
+    describe_severity_curves,
+    difference_table,
+    exploratory_table,
+    record_table,
+    run_table,
+    severity_curves,
+)
 
 
 def make_frame(values, preset="quick"):
@@ -61,6 +69,83 @@ def test_the_run_table_names_every_run():
     table = run_table(make_frame({"baseline": [60, 61], "se": [61]}))
     assert table["run"].tolist() == ["baseline0", "baseline1", "se0"]
     assert table["minutes"].tolist() == [1.5] * 3
+
+
+def test_enough_seeds_are_tested_and_the_reading_says_what_they_allow():
+    baseline = [60, 70, 80, 65, 62]
+    gains = {
+        "se": [1.0, 1.5, 1.1, 1.2, 1.3],
+        "eca": [0.01, -0.02, 0.01, 0.0, 0.02],
+        "cbam": [0.5, -1, 0.9, -2, 1],
+        "bam": [0.3, 1.9, 1.1, 0.4, 1.6],
+    }
+    values = {"baseline": baseline} | {
+        name: [plain + gain for plain, gain in zip(baseline, of, strict=True)] for name, of in gains.items()
+    }
+    table = difference_table(make_frame(values), family=["se", "bam"])
+    assert table["reading"].to_dict() == {
+        "se": "differs",
+        "eca": "equivalent",
+        "cbam": "within noise",
+        "bam": "differs",
+    }
+    strict = difference_table(make_frame(values), family=["se", "eca", "cbam", "bam", "missing", "too"])
+    assert strict.loc["bam", "reading"] == "differs, but not after Holm"
+    alone = stats.ttest_rel(values["bam"], baseline).pvalue
+    assert strict.loc["bam", "p (Holm)"] == pytest.approx(5 * alone, abs=1e-4)
+    assert (strict["80 % power"] > table["80 % power"]).all()
+    assert "p (Holm)" not in difference_table(make_frame({"baseline": [60, 61, 63], "se": [61, 63, 66]}))
+
+
+def test_exploratory_outcomes_come_with_their_intervals():
+    frame = make_frame({"baseline": [70, 71, 73], "se": [74, 77, 78]})
+    steeper = frame["accuracy"] - 0.5 * frame["severity"] * frame["seed"] * (frame["variant"] == "se")
+    table = exploratory_table(frame.assign(accuracy=steeper))
+    low, high = stats.t.interval(0.95, 2, -0.5, stats.sem([0, -0.5, -1]))
+    assert table.loc["se", "slope"] == f"-2.50 [{low - 2:.2f}, {high - 2:.2f}]"
+    assert table.loc["se", "beyond the baseline's"] == f"-0.50 [{low:.2f}, {high:.2f}]"
+    assert table.loc["baseline"].tolist() == ["-2.00", "–", "100.00", 3]
+    # On noise alone, severities 1 to 5: 55 % right of the baseline with seed 0, 59 % of SE.
+    assert exploratory_table(frame[frame["seed"] == 0]).loc["se"].tolist() == [
+        "-2.00",
+        "0.00",
+        f"{100 * 41 / 45:.2f}",
+        1,
+    ]
+
+
+def test_another_baseline_can_be_named():
+    frame = make_frame({"plain": [60, 61], "se": [61, 63]})
+    assert difference_table(frame, baseline="plain").loc["se", "difference"] == 1.5
+    assert difference_table(frame).empty
+
+
+def test_the_record_table_names_every_run_by_variant_and_seed():
+    table = record_table(make_frame({"baseline": [60, 61], "se": [61]}))
+    assert table.to_dict("index")["baseline"] == {"seed 0": "baseline0", "seed 1": "baseline1"}
+    assert table.loc["se", "seed 0"] == "se0"
+    assert table.loc[["se"], "seed 1"].isna().all()
+
+
+def test_the_curves_have_the_interval_of_the_paired_difference():
+    frame = make_frame({"baseline": [60, 70, 80], "se": [61, 71.5, 81.1]})
+    figure = severity_curves(frame, chance=10)
+    bars = [segment[:, 1].tolist() for part in figure.axes[1].collections for segment in part.get_segments()]
+    expected = stats.ttest_rel([61, 71.5, 81.1], [60, 70, 80]).confidence_interval(0.95)
+    assert bars == [pytest.approx([expected.low, expected.high])] * 6
+    thin = [line for line in figure.axes[1].lines if line.get_linewidth() < 1]
+    assert sorted(line.get_ydata()[0] for line in thin) == pytest.approx([1, 1.1, 1.5])
+    plt.close(figure)
+
+
+def test_many_variants_get_a_panel_each():
+    values = {"baseline": [60, 61]} | {f"variant {number}": [60 + number, 62 + number] for number in range(7)}
+    figure = severity_curves(make_frame(values), chance=10)
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == list(values)[1:]
+    for number, axes in enumerate(shown):
+        assert [line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[number + 0.5] * 6]
+    plt.close(figure)
 
 
 def test_the_curves_show_the_numbers():
