@@ -41,6 +41,7 @@ def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -
     """Seconds of a forward and backward pass of each function, a list of `rounds`, behind a round that is not counted.
 
     In each round all take their turn, so that a machine whose speed drifts favours none: compare them round by round.
+    On one thread of a CPU it is the processor's time that counts, which other programs on a busy machine hardly change.
     As inside a network, a whole tensor of gradients comes from behind, and `x` gets its own.
 
     Args:
@@ -49,18 +50,19 @@ def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -
         rounds: counted ones.
 
     """
+    now = time.process_time if x.device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     gradients: dict[str, Tensor] = {}
     for counted in [False] + rounds * [True]:
         for name, function in functions.items():
             x.grad = None
-            began = time.perf_counter()
+            began = now()
             result = function(x)
             if not counted:
                 gradients[name] = torch.ones_like(result)
             result.backward(gradients[name])
             if counted:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(now() - began)
     return seconds
 
 
