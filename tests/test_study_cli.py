@@ -200,6 +200,13 @@ def test_list_counts_runs_and_estimates_their_time_once_it_was_measured(tmp_path
     assert len(Study.load("headline").variants) == 4
 
 
+def test_list_refuses_a_root_that_cannot_be_written_before_it_measures(tmp_path):
+    (tmp_path / "raw").write_text("")
+    result = CliRunner().invoke(main, ["study", "list", "--preset", "smoke", "--root", str(tmp_path), "--measure"])
+    assert result.exit_code == 2
+    assert "cannot be written" in result.output
+
+
 def test_list_and_status_load_no_torch(filled, ledger, tiny_cifar):
     code = "import sys; from attn_tutorial.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     common = ["--preset", "smoke", "--root", str(filled)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from attn_tutorial.errors import InputError
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.files import write_whole
@@ -18,6 +19,8 @@ from attn_tutorial.training.files import write_whole
 _TEST_IMAGES = 8_000
 """Scored where a preset does not say how many: all of CIFAR-10's."""
 _RECALIBRATION_IMAGES = 1_000
+_LOOKS, _LOOKS_WITH_GATES = 4, 20
+"""Forward passes, roughly, that an image takes in finding where a network looks, and with the lesions of its gates."""
 _BATCH, _STEPS = 64, 3
 
 
@@ -46,9 +49,10 @@ class Speeds:
         machine = (platform.node(), platform.machine(), device, metadata.version("torch"))
         self._machine = hashlib.sha256(repr(machine).encode()).hexdigest()[:16]
         try:
-            self._known: dict[str, list[float]] = json.loads(self.path.read_text("utf-8"))
+            known = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):  # a cache: what cannot be read is measured anew
-            self._known = {}
+            known = None
+        self._known: dict[str, list[float]] = known if isinstance(known, dict) else {}
 
     def get(self, spec: RunSpec) -> Pace | None:
         """Return the pace of a run's network, or None where it was not measured on this machine."""
@@ -62,9 +66,16 @@ class Speeds:
             return
         from attn_tutorial.training.pace import seconds_per_image
 
+        try:  # before the minutes that it may take
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, json.dumps(self._known).encode())
+        except OSError as error:
+            raise InputError(
+                f"root {self.path.parents[2]} was given, and {self.path} cannot be written ({error.strerror}): name "
+                "another folder"
+            ) from None
         for key, spec in tqdm(missing.items(), "Timing networks", unit=" networks", disable=None, leave=False):
             self._known[key] = list(seconds_per_image(spec, self._device, _BATCH, _STEPS))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, json.dumps(self._known, indent=1).encode())
 
     def seconds(self, runs: Iterable[PlannedRun]) -> float | None:
@@ -88,9 +99,15 @@ class Speeds:
 def _forward_passes(spec: RunSpec) -> int:
     test = spec.evaluation
     images = test.images or _TEST_IMAGES
-    tested = len(test.types) * len(test.severities) * images
-    recalibrated = len(test.recalibrated) * len(test.severities) * (images + _RECALIBRATION_IMAGES)
-    return tested + recalibrated
+    # At severity 0 all compositions are one test.
+    cluttered, shared = sum(severity > 0 for severity in test.severities), 0 in test.severities
+    tests = len(test.types) * cluttered + shared
+    again = len(test.recalibrated) * cluttered + (shared and bool(test.recalibrated))
+    tested = tests * images + again * (images + min(images, _RECALIBRATION_IMAGES))
+    if test.look is None:
+        return tested
+    looked = len({*test.look.severities} & {*test.severities}) * min(images, test.look.images)
+    return tested + looked * (_LOOKS_WITH_GATES if spec.block else _LOOKS)
 
 
 def in_words(seconds: float) -> str:

@@ -33,6 +33,8 @@ def write_table(frame: "pd.DataFrame", out: Path) -> None:
             frame.to_parquet(temporary, index=False)
         temporary.replace(out)
     except OSError as error:
-        raise InputError(f"--out {out} was given and cannot be written ({error.strerror}): name another file") from None
+        raise InputError(
+            f"--out {out} was given and cannot be written ({error.strerror or error}): name another file"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -45,7 +45,8 @@ class Grid(Part):
                 if made.get(name, change) != change:
                     raise SpecError(
                         f"name {self.name!r} calls two variants {name!r}: name every axis in it, as "
-                        f"{' '.join(f'{{{_last(axis)}}}' for axis in (*self.zip, *self.product))!r}"
+                        f"{' '.join(f'{{{_last(axis)}}}' for axis in (*self.zip, *self.product))!r}; for two axes "
+                        f"with one last word, or long values, put an axis {_LABEL!r} under zip"
                     )
                 made[name] = change
         return made
@@ -59,6 +60,10 @@ class Grid(Part):
                 raise SpecError(f"axis {axis!r} of grid {self.name!r} has no values: an empty grid has no runs")
         if twice := sorted(({*self.zip} & {*self.product}) | ({*axes} & {*self.fixed})):
             raise SpecError(f"{', '.join(twice)} of grid {self.name!r} is given twice: leave it in one place")
+        given = {*axes, *self.fixed}
+        for part in given:
+            if inside := sorted(axis for axis in given if axis.startswith(f"{part}.")):
+                raise SpecError(f"{part!r} and {', '.join(inside)} of grid {self.name!r} are one field: leave one out")
         if len({len(values) for values in self.zip.values()}) > 1:
             lengths = ", ".join(f"{axis}: {len(values)}" for axis, values in self.zip.items())
             raise SpecError(f"axes under zip go together, and need as many values each; given were {lengths}")
@@ -66,6 +71,13 @@ class Grid(Part):
             raise SpecError(
                 f"only: {', '.join(unknown)} is no axis under product of grid {self.name!r}; "
                 f"allowed are {', '.join(self.product) or 'none, as it has no such axes'}"
+            )
+
+        conditions = {field for condition in self.only.values() for field in condition}
+        if unknown := sorted(conditions - given):
+            raise SpecError(
+                f"only: {', '.join(unknown)} is no field of grid {self.name!r}, so that it would never hold; allowed "
+                f"are {', '.join(sorted(given))}"
             )
 
     def _holds(self, axis: str, given: Change) -> bool:

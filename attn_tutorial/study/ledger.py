@@ -59,6 +59,8 @@ class Ledger:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise LedgerError(f"results folder {folder} was given, which is a file: name a folder, new or with records")
         self._cache: dict[str, tuple[tuple[int, int], Record | None]] = {}
         self.left_out: dict[str, str] = {}
         """Why files that were looked at so far are no records that can be used here, by file name."""
@@ -114,7 +116,8 @@ class Ledger:
             except Damaged as error:
                 aside = self.folder / ASIDE / f"{path.name}.{time.time_ns()}"
                 aside.parent.mkdir(exist_ok=True)
-                path.replace(aside)
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    path.replace(aside)
                 _log.warning("%s is damaged (%s); it is set aside as %s", path, error, aside)
             except (Foreign, FileNotFoundError):
                 pass
@@ -203,6 +206,10 @@ class Ledger:
             record: Record | None = read_record(path)
         except (FileNotFoundError, NotADirectoryError):  # none yet, or another process has set it aside meanwhile
             return None
+        except PermissionError as error:
+            raise LedgerError(
+                f"record {path} cannot be read ({error.strerror}): mend its folder's permissions"
+            ) from None
         except (Damaged, Foreign) as error:
             record = None
             self.left_out[path.name] = str(error)

@@ -8,6 +8,8 @@ from attn_tutorial.study.ledger import Damaged, Foreign, Ledger, LedgerError, re
 from attn_tutorial.study.record import Record
 from attn_tutorial.training.files import write_whole
 
+_RANKS = ("failed", "diverged", "done")
+
 
 @dataclass
 class Merged:
@@ -15,9 +17,9 @@ class Merged:
 
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
-    """A failed or diverged run's record that gave way to that of a run that is done."""
+    """A record that gave way to a better one: to one that is done, or diverged where it had failed."""
     there: list[str] = field(default_factory=list)
-    """The same result was there already."""
+    """The same result was there already, or a better one."""
     kept: dict[str, str] = field(default_factory=dict)
     """Another result of the run is there and stays: how the two differ."""
     refused: dict[str, str] = field(default_factory=dict)
@@ -27,7 +29,8 @@ class Merged:
 def merge(sources: Iterable[Path], into: Path) -> Merged:
     """Copy the records of some results folders into another, where two are never pooled nor one silently replaced.
 
-    A run that is done is better than one that failed or diverged; of two that are done the one that is there stays.
+    A run that is done is better than one that diverged, and that than one that failed; of two of a kind the one that is
+    there stays.
     May be stopped at any moment and started again.
 
     Raises `LedgerError` where a folder is none, is `into` itself, or cannot be read or written.
@@ -52,7 +55,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
 
 def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
     there = target.get(record.run_id)
-    if there is None or (there.status != "done" and record.status == "done"):
+    if there is None or _RANKS.index(record.status) > _RANKS.index(there.status):
         try:
             write_whole(target.folder / path.name, path.read_bytes())
         except OSError as error:
@@ -60,7 +63,7 @@ def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
                 f"{path.name} cannot be copied to {target.folder} ({error.strerror}): free some space and merge again"
             ) from None
         (merged.replaced if there else merged.added).append(record.run_id)
-    elif difference := differing(there, record):
+    elif record.status == there.status and (difference := differing(there, record)):
         merged.kept[record.run_id] = difference
     else:
         merged.there.append(record.run_id)
@@ -68,8 +71,6 @@ def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
 
 def differing(one: Record, other: Record) -> str:
     """Say how two results of one run differ; empty where they are the same network, or both no network."""
-    if one.status != other.status:
-        return f"{one.status} and {other.status}"
     if one.weights_sha256 == other.weights_sha256:
         return ""
     causes = circumstances_differing(one, other)

@@ -81,9 +81,8 @@ class RayCluster:
         """Have the runs under way write a checkpoint, and leave the cluster; one that was started here is ended."""
         try:
             self.halt()
-            self._ray.wait(
-                list(self._running), num_returns=len(self._running), timeout=_HALT
-            ) if self._running else None
+            if self._running:
+                self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_HALT)
         finally:
             self._ray.shutdown()
 

@@ -84,8 +84,9 @@ class Study(Part):
     wider until it has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
     grids: list[Grid] = Field(default_factory=list)
     """Axes, which make more variants."""
-    seeds: dict[str, PositiveInt] = Field(default_factory=dict)
-    """By variant, how many seeds at most, where that is fewer than the preset's, or than the user asks for."""
+    seeds: PositiveInt | dict[str, PositiveInt] = Field(default_factory=dict)
+    """How many seeds at most, for all variants or by variant, where the user asks for no number and the preset has
+    more."""
 
     @model_validator(mode="after")
     def _variants_of_the_grids(self) -> Self:
@@ -95,7 +96,9 @@ class Study(Part):
                     raise ValueError(f"two variants are called {name!r}: give each a name of its own")
         if not self.variants:
             raise ValueError("neither variants nor grids were given: a study without any has no runs")
-        for field, names in (("controls", self.controls), ("seeds", self.seeds)):
+        by_variant = self.seeds if isinstance(self.seeds, dict) else {}
+        reference = [self.baseline] if "baseline" in self.model_fields_set else []
+        for field, names in (("controls", self.controls), ("seeds", by_variant), ("baseline", reference)):
             if unknown := [name for name in names if name not in self.variants]:
                 raise ValueError(f"{field}: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
         return self
@@ -141,14 +144,19 @@ class Study(Part):
     def plan(self, preset: str, images: Prepared | Images, seeds: int | None = None) -> list[PlannedRun]:
         """List the runs at a preset on given images, all variants of the first seed first.
 
-        `seeds` is a count (seeds 0 to seeds-1), the preset's own by default; a larger one keeps the runs of a smaller.
+        `seeds` is a count (seeds 0 to seeds-1); a larger one keeps the runs of a smaller. By default it is that of the
+        preset, or less where the study says so.
         """
         count = Preset.load(preset).seeds if seeds is None else seeds
         if type(count) is not int or count < 1:
             raise SpecError(
                 f"seeds {seeds!r} was given; allowed is a count of at least 1, as 3 for the seeds 0, 1 and 2"
             )
-        return self._plan(preset, images, range(count))
+        runs = self._plan(preset, images, range(count))
+        return runs if seeds is not None else [run for run in runs if run.spec.seed < self._most_seeds(run, count)]
+
+    def _most_seeds(self, run: PlannedRun, count: int) -> int:
+        return self.seeds.get(run.variant, count) if isinstance(self.seeds, dict) else self.seeds
 
     def _plan(self, preset: str, images: Prepared | Images, seeds: Iterable[int]) -> list[PlannedRun]:
         scale = Preset.load(preset)
@@ -169,8 +177,6 @@ class Study(Part):
         runs: dict[str, PlannedRun] = {}
         for seed in seeds:
             for variant, network in networks:
-                if seed >= self.seeds.get(variant, seed + 1):
-                    continue
                 spec = network.model_copy(update={"seed": seed})
                 run = PlannedRun(spec.run_id(images.fingerprint), variant, spec)
                 twin = runs.setdefault(run.run_id, run)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from attn_tutorial.training import Progress
 
 
+_RESULT = ("weights_sha256", "accuracy", "localisation", "lesions")
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A record and the run trained again."""
@@ -30,7 +33,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether the two networks are equal bit for bit, and so are their tests."""
-        return (self.record.weights_sha256, self.record.accuracy) == (self.again.weights_sha256, self.again.accuracy)
+        return all(getattr(self.record, field) == getattr(self.again, field) for field in _RESULT)
 
     @property
     def differing(self) -> list[str]:
@@ -47,7 +50,7 @@ class Comparison:
         """What was found."""
         name = f"{self.variant} seed {self.record.spec.seed} (run {self.record.run_id})"
         if self.same:
-            return f"{name}: the same weights, sha256 {str(self.record.weights_sha256)[:16]}…, and the same accuracies"
+            return f"{name}: the same weights, sha256 {str(self.record.weights_sha256)[:16]}…, and the same results"
         if self.again.status != self.record.status:
             return f"{name}: {self.record.status} in the ledger, now {self.again.status}: {self.again.error}"
         was, now = (_mean(record) for record in (self.record, self.again))

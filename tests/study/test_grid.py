@@ -68,6 +68,15 @@ def test_a_label_stands_in_the_name_alone():
         ({"name": "{", "product": {"length": [3]}}, "cannot be filled in"),
         ({"name": "se", "product": {"length": [1, 3]}}, r"calls two variants 'se': name every axis .*'\{length\}'"),
         ({"product": {"length": 3}}, "product.length: 3 was given; input should be a valid list"),
+        ({"product": {"block": ["se"], "block.reduction": [2]}}, "'block' and block.reduction .* are one field"),
+        (
+            {
+                "name": "{block} {length}",
+                "product": {"block": ["se"], "length": [1]},
+                "only": {"length": {"blok": "se"}},
+            },
+            "only: blok is no field of grid .* allowed are block, length",
+        ),
         ({"produkt": {}}, "produkt: unknown name; allowed here are name, fixed, product, zip, only"),
     ],
 )
@@ -102,6 +111,7 @@ def test_a_study_may_be_a_file_of_ones_own(tmp_path):
         ("- a\n", "names with values are due .* but it holds list"),
         ("", "but it holds NoneType"),
         ("name: x\n" + HEAD, "a study is called as its file is: leave it out"),
+        (HEAD + "variants: {? [a] : {}}\n", "mine.yaml, line 3, column 14: a name must be one word"),
         (HEAD, "neither variants nor grids were given"),
         (HEAD + "variants: {}\n", "neither variants nor grids were given"),
         (HEAD + "variant: {a: {}}\n", r"mine.yaml: (?s:.*)variant: unknown name; allowed here are .*variants"),

@@ -5,6 +5,7 @@ import pytest
 
 from attn_tutorial.datasets.names import CLUTTER_VERSION
 from attn_tutorial.study import Ledger, Study
+from attn_tutorial.study import ledger as ledger_module
 from attn_tutorial.study.ledger import LedgerError
 from attn_tutorial.study.record import Images
 
@@ -207,3 +208,25 @@ def test_what_a_ledger_holds_is_kept_apart_by_preset_and_images(tmp_path, runs, 
         ("quick", "cifar10"): ["baseline"],
         ("smoke", "shapes"): ["baseline", "se"],
     }
+
+
+def test_a_file_is_no_results_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="which is a file: name a folder"):
+        Ledger(tmp_path / "file")
+
+
+def test_two_processes_may_find_the_same_damaged_record(tmp_path, runs, make_record, monkeypatch):
+    Ledger(tmp_path).add(make_record(runs[0]))
+    path = tmp_path / f"{runs[0].run_id}.json"
+    path.write_text("{")
+    read = ledger_module.read_record
+
+    def the_other_is_faster(path):
+        try:
+            return read(path)
+        finally:
+            path.unlink()
+
+    monkeypatch.setattr(ledger_module, "read_record", the_other_is_faster)
+    Ledger(tmp_path).make_writable()

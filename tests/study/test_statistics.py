@@ -154,6 +154,19 @@ def test_few_seeds_give_an_interval_at_most_and_no_test(seeds):
     assert row.verdict == "undecided"
 
 
+def test_few_seeds_are_never_called_different():
+    values = {"baseline": [60, 61, 62.5], "se": [70, 71.1, 72.4]}
+    [row] = paired_differences(outcomes(values)).itertuples()
+    assert row.low > 9
+    assert equivalence(outcomes(values))["verdict"].tolist() == ["undecided"]
+    baseline, se = (make_frame({"net": values[name] + [value + 0.2 for value in values[name][:more]]})
+                    for name, more in (("baseline", 1), ("se", 0)))  # fmt: skip
+    for published, own in ((baseline, se), (se, baseline)):
+        [row] = compare_ledgers(published, own).itertuples()
+        assert min(abs(row.low), abs(row.high)) > 5
+        assert row.verdict == "undecided"
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_seeds_that_do_not_differ_give_no_interval(shift):
     # The sums round differently, so the differences are equal up to the last bits only.

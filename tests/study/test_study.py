@@ -76,10 +76,15 @@ def test_a_variant_may_have_fewer_seeds_than_the_others():
     study = Study.parse(
         {"name": "own", "title": "t", "question": "q", "variants": {"a": {}, "b": {"block": "se"}}, "seeds": {"b": 2}}
     )
-    planned = [(run.variant, run.spec.seed) for run in study.plan("smoke", SHAPES, seeds=3)]
+    planned = [(run.variant, run.spec.seed) for run in study.plan("full-cpu", SHAPES)]
     assert planned == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2)]
-    with pytest.raises(SpecError, match="seeds: c is no variant; allowed are a"):
-        Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {}}, "seeds": {"c": 2}})
+    assert len(study.plan("full-cpu", SHAPES, seeds=3)) == 6, "asked for, they are all there"
+    assert {run.spec.seed for run in Study.load("se-gate").plan("full", CIFAR)} == {0, 1, 2}
+    of_main = [run.variant for run in Study.load("main").plan("full", CIFAR)]
+    assert (of_main.count("cbam"), of_main.count("simam")) == (2 * 10, 2 * 5)  # in two backbones
+    for field, value in (("seeds", {"c": 2}), ("controls", ["c"]), ("baseline", "c")):
+        with pytest.raises(SpecError, match=f"{field}: c is no variant; allowed are a"):
+            Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {}}, field: value})
 
 
 def test_what_is_fixed_holds_for_all_variants():
