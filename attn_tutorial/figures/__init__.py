@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "looking_figure",
             "looking_table",
         ],
+        "measured": ["show_measured"],
         "rates": ["describe_rate_curves", "rate_curves"],
         "reruns": ["describe_rerun_figure", "rerun_figure", "rerun_table"],
         "steps": ["check_steps"],

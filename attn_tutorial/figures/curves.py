@@ -23,7 +23,8 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
     """Accuracy over severity, and the difference from the baseline: a line a variant, and a thin one for each seed.
 
     Bars are 95 % t intervals over seeds, of the difference paired by seed; one seed has none. Where there are more
-    variants than lines can be told apart, each difference gets a panel of its own.
+    variants than lines can be told apart, each difference gets a panel of its own. Without a run of the baseline there
+    are accuracies only.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -36,13 +37,15 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
     types = types or main_types(frame)
     chosen = frame[frame["types"] == types]
     differences = _differences(chosen, baseline)
-    if chosen["variant"].nunique() > _MOST_LINES:
+    if chosen["variant"].nunique() > _MOST_LINES and len(differences):
         return _difference_panels(differences)
     colours = palette(chosen["variant"])
     known = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
     markers = known if len(known) == len(colours) else True
-    figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.4))
-    for axes, data, measure in ((panels[0], chosen, "accuracy"), (panels[1], differences, "difference")):
+    drawn = {"accuracy": chosen, "difference": differences} if len(differences) else {"accuracy": chosen}
+    figure, grid = plt.subplots(1, len(drawn), figsize=(6.4, 3.4), squeeze=False)
+    panels = grid[0]
+    for axes, (measure, data) in zip(panels, drawn.items(), strict=True):
         _draw_seeds(axes, data, measure, colours)
         for place, (variant, rows) in enumerate(_intervals(data, measure).groupby("variant", sort=False)):
             # Beside each other, or they would hide each other.
@@ -57,8 +60,9 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
     panels[0].annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
     panels[0].set(ylabel=f"accuracy in %, {types}", ylim=(0, None))
     panels[0].legend(title=None, fontsize=9)
-    panels[1].axhline(0, color=colours.get(baseline, "grey"), linewidth=1)
-    panels[1].set(ylabel=f"points above {baseline}")
+    for axes in panels[1:]:
+        axes.axhline(0, color=colours.get(baseline, "grey"), linewidth=1)
+        axes.set(ylabel=f"points above {baseline}")
     return figure
 
 

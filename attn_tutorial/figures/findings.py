@@ -104,7 +104,9 @@ def show_findings(variants: tuple[str, ...], data: Path) -> None:
             lines.append(f"There is no finished run of {', '.join(missing)} here.")
         display(Markdown("\n\n".join(lines)))
         for finding in findings:
-            caption = f"Accuracy in % on {PRIMARY}: mean over the severities, and at each. {finding.about}."
+            caption = (
+                f"Accuracy in % on {PRIMARY}: mean over the severities, and at each (exploratory). {finding.about}."
+            )
             show_table(accuracy_table(finding.frame), caption)
             texts = sentences(finding.frame, finding.baseline, finding.family)
             display(Markdown("\n".join(f"- {text}" for text in texts)))
@@ -129,7 +131,8 @@ def _of(kind: Held, variants: Iterable[str]) -> set[str]:
 
 def _about(study: Study, kind: Held, frame: pd.DataFrame) -> str:
     spec, images = kind.runs[0].spec, frame["images"].iloc[0]
+    start = "" if study.name == _MAIN else "Exploratory: "
     return (
-        f"{study.title}; {kind.images.source}; preset {kind.preset}; seeds: {frame['seed'].nunique()}; "
+        f"{start}{study.title}; {kind.images.source}; preset {kind.preset}; seeds: {frame['seed'].nunique()}; "
         f"{spec.training.samples:,} training samples; {images:,} images of split {spec.evaluation.split}"
     )

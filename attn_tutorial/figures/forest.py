@@ -18,7 +18,6 @@ def forest_plot(
     baseline: str = BASELINE,
     controls: Sequence[str] = (),
     margin: float = MARGIN,
-    unit: str = "points of mean accuracy",
 ) -> Figure:
     """Draw paired differences with 95 % t intervals over seeds, the largest first, and the controls below the others.
 
@@ -30,7 +29,6 @@ def forest_plot(
         baseline: the variant that the others are compared with.
         controls: variants that are no blocks under test.
         margin: of equivalence, half the width of the band.
-        unit: of the outcome.
 
     """
     rows = _ordered(outcomes, baseline, controls)
@@ -44,7 +42,7 @@ def forest_plot(
         label="seed", markersize=4,
     )  # fmt: skip
     for clear, name, colour in (
-        (True, "differs from the baseline", _CLEAR),
+        (True, "interval excludes 0", _CLEAR),
         (False, "within noise, or one seed", _NOISE),
     ):
         chosen = rows[_differs(rows) == clear]
@@ -57,7 +55,8 @@ def forest_plot(
     if controls:
         axes.axhline(len(rows) - rows["control"].sum() - 0.5, color=plt.rcParams["text.color"], linewidth=0.8)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
-    figure.supxlabel(f"{unit} above {baseline}", fontsize=12)  # of the figure, as the names leave the axes little width
+    # Of the figure, as the names leave the axes little width.
+    figure.supxlabel(f"points of mean accuracy above {baseline}", fontsize=12)
     axes.set_yticks(range(len(rows)), rows["variant"])
     figure.legend(*axes.get_legend_handles_labels(), fontsize=10, loc="outside upper center", ncols=2)
     return figure

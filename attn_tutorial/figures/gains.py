@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from attn_tutorial.blocks.measure import count_flops, peak_bytes, seconds_in_turn
+from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
 from attn_tutorial.study import PlannedRun
 from attn_tutorial.study.outcomes import BASELINE
@@ -33,8 +34,12 @@ def network_costs(runs: Iterable[PlannedRun], batch: int, rounds: int, baseline:
         forward pass of one canvas, see `blocks.measure.count_flops`); `ms` (of a forward and a backward pass of the
         batch); `time` (the median over the rounds of its time ÷ the baseline's); `MB` (the most that the pass holds).
 
+    Raises:
+        InputError: the baseline is not among the runs.
+
     """
     runs = list(runs)
+    _check_baseline(baseline, [run.variant for run in runs])
     networks = {run.variant: build_network(run.spec, _CLASSES) for run in runs}
     side = runs[0].spec.clutter.canvas
     x = torch.randn((batch, 3, side, side), generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -63,6 +68,9 @@ def gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str = BAS
         costs: of `network_costs`.
         outcomes: an outcome frame, see `study.outcomes`.
         baseline: the variant that costs and accuracies are compared with.
+
+    Raises:
+        InputError: the baseline has no costs, or no run.
 
     """
     table = _gains(costs, outcomes, baseline)
@@ -100,6 +108,15 @@ def describe_gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: 
 
 def _gains(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Paired differences, and costs in percent above the baseline's, by variant."""
+    _check_baseline(baseline, costs["variant"])
     measures = costs.set_index("variant")[list(_MEASURES)]
     added = 100 * (measures / measures.loc[baseline] - 1)
     return paired_differences(outcomes, baseline).set_index("variant").join(added, how="inner")
+
+
+def _check_baseline(baseline: str, variants: Iterable[str]) -> None:
+    known = list(dict.fromkeys(variants))
+    if baseline not in known:
+        raise InputError(
+            f"baseline {baseline!r} was given, of which there is no network; there are networks of {', '.join(known)}"
+        )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
+from attn_tutorial.figures.tables import main_types
 from attn_tutorial.study.outcomes import BASELINE, areas, check_kinds
 from attn_tutorial.study.statistics import intervals, seed_differences
 
@@ -39,6 +40,9 @@ def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
         a row for each variant, lesion and severity; columns: `variant`, `lesion`, `severity`, `harm`, `low`, `high`,
         `seeds`, `clear` (whether the interval excludes 0).
 
+    Raises:
+        InputError: the frame mixes kinds, see `outcomes.check_kinds`.
+
     """
     check_kinds(frame)
     rows = []
@@ -62,6 +66,9 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: as for `harm_table`.
+
+    Raises:
+        InputError: as `harm_table`; or no lesion was measured.
 
     """
     table = harm_table(frame)
@@ -142,6 +149,10 @@ def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str 
         accuracies: `Ledger.frame` of the same.
         baseline: the variant that the others are compared with.
 
+    Raises:
+        InputError: either mixes kinds, see `outcomes.check_one_kind`; there are runs, but none of the baseline; or no
+            run has both a measured map and a partner of the baseline.
+
     """
     points = _points(frame, accuracies, baseline)
     drawn = set(pd.concat(points.values())["variant"])
@@ -174,7 +185,7 @@ def describe_looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, basel
 
 def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
     """By maps: localisation and gain of each run; the baseline, which gains 0, has no maps but Grad-CAM's."""
-    outcomes = areas(accuracies)
+    outcomes = areas(accuracies, main_types(accuracies))
     gains = seed_differences(outcomes, baseline)
     nothing = outcomes[outcomes["variant"] == baseline][["variant", "seed"]].assign(difference=0.0)
     gains = pd.concat([nothing, gains])

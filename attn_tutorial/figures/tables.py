@@ -11,7 +11,7 @@ from attn_tutorial.study.outcomes import BASELINE, areas, check_one_kind
 def main_types(frame: pd.DataFrame) -> str:
     """Name the composition of types that a frame is mainly about: the benchmark's own where it was tested."""
     tested = frame["types"].unique()
-    return PRIMARY if PRIMARY in tested else str(tested[0])
+    return PRIMARY if PRIMARY in tested or not len(tested) else str(tested[0])
 
 
 def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFrame:
@@ -52,8 +52,9 @@ def difference_table(
 
     Returns:
         a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `left out` (seeds
-        without a partner), `reading`; and, where a variant has seeds enough for a test, `p (Holm)` and `80 % power`:
-        the smallest true difference that so many seeds find with that chance at the first step of Holm's correction.
+        without a partner), `reading`; and, where there is a family and a variant has seeds enough for a test,
+        `p (Holm)` and `80 % power`: the smallest true difference that so many seeds find with that chance at the first
+        step of Holm's correction. Both are NaN for a variant with fewer seeds.
 
     """
     # Imported here, since printing accuracies needs none of it.
@@ -66,12 +67,14 @@ def difference_table(
     table["verdict"] = equivalence(outcomes, baseline).set_index("variant")["verdict"]
     blocks = len(table if family is None else family)
     shown = table[["difference", "low", "high", "seeds", "left_out"]].rename(columns={"left_out": "left out"})
-    if (table["seeds"] >= LEAST_SEEDS).any():
+    tested = table["seeds"] >= LEAST_SEEDS
+    if blocks and tested.any():
         shown["p (Holm)"] = table["p_holm"]
         shown["80 % power"] = [
-            minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)["holm"][0] for _, row in table.iterrows()
+            minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)["holm"][0] if enough else float("nan")
+            for (_, row), enough in zip(table.iterrows(), tested, strict=True)
         ]
-    shown["reading"] = [_reading(row) for _, row in table.iterrows()]
+    shown["reading"] = [_reading(row, enough) for (_, row), enough in zip(table.iterrows(), tested, strict=True)]
     return shown.round({"difference": 2, "low": 2, "high": 2, "p (Holm)": 4, "80 % power": 2})
 
 
@@ -148,7 +151,7 @@ def record_table(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(columns=lambda seed: f"seed {seed}").rename_axis(index="variant", columns=None)
 
 
-def _reading(row: pd.Series) -> str:
+def _reading(row: pd.Series, tested: bool) -> str:
     if row["seeds"] == 1:
         return "one seed: no interval"
     if pd.isna(row["within_noise"]):
@@ -157,4 +160,8 @@ def _reading(row: pd.Series) -> str:
         return "equivalent"
     if row["within_noise"]:
         return "within noise"
+    if not tested:
+        return "interval excludes 0 (not tested)"
+    if pd.isna(row["p_holm"]):  # outside the family
+        return "differs (uncorrected)"
     return "differs, but not after Holm" if row["p_holm"] >= 0.05 else "differs"

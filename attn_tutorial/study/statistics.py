@@ -109,7 +109,7 @@ def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float 
     Returns:
         a row a variant; columns: `variant`, `difference`, `low`, `high` (the 90 % interval: inside the margins where
         the test says equivalent), `seeds`, `p`, `verdict`: "equivalent"; "different", where it is not, and the 95 %
-        interval excludes 0; else "undecided", which few seeds make likely.
+        interval excludes 0; else "undecided", as always with fewer seeds than `LEAST_SEEDS`.
 
     Raises:
         InputError: the frame has no such baseline, or the margin is not above 0.
@@ -120,7 +120,7 @@ def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float 
     table = _describe(wide, 0.90).rename(columns={"mean": "difference"})
     above, below = (_t_test(wide, edge, side)[0] for edge, side in ((-margin, "greater"), (margin, "less")))
     table["p"] = above.where(above > below, below).where(table["seeds"] >= LEAST_SEEDS)
-    table["verdict"] = _verdicts(table["p"], _describe(wide, 0.95))
+    table["verdict"] = _verdicts(table["p"], _describe(wide, 0.95), table["seeds"])
     return table[table["seeds"] > 0].drop(columns="sd").reset_index()
 
 
@@ -197,7 +197,7 @@ def compare_ledgers(
     welch = [_welch(first.get(name, empty).dropna(), second.get(name, empty).dropna(), margin) for name in table.index]
     for place, column in enumerate(("low", "high", "p")):
         table[column] = [row[place] for row in welch]
-    table["verdict"] = _verdicts(table["p"], table)
+    table["verdict"] = _verdicts(table["p"], table, table[["published_seeds", "own_seeds"]].min(axis="columns"))
     return table.reset_index()
 
 
@@ -267,8 +267,8 @@ def _includes_zero(table: pd.DataFrame) -> pd.Series:
     return includes.astype("boolean").mask(table["low"].isna())
 
 
-def _verdicts(p: pd.Series, described: pd.DataFrame) -> pd.Series:
-    differs = ~_includes_zero(described).fillna(True)
+def _verdicts(p: pd.Series, described: pd.DataFrame, seeds: pd.Series) -> pd.Series:
+    differs = ~_includes_zero(described).fillna(True) & (seeds >= LEAST_SEEDS)
     return pd.Series("undecided", index=p.index).mask(differs, "different").mask(p < _ALPHA, "equivalent")
 
 

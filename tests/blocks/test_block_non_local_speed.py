@@ -43,7 +43,7 @@ def test_a_large_map_is_not_built_in_bfloat16_either(pairwise, kernels):
     block = build_block("non_local", 16, pairwise=pairwise, zero_init=False).bfloat16()
     x = torch.randn(2, 16, 40, 40, dtype=torch.bfloat16, requires_grad=True)
     assert peak_bytes(block, x) < 2 * 1600 * 1600 * x.element_size() / 4
-    assert kernels == [torch.bfloat16]
+    assert set(kernels) == {torch.bfloat16}
 
 
 def test_with_sub_sampling_the_map_is_a_quarter(kernels):

@@ -104,7 +104,7 @@ def test_several_seeds_give_scipys_interval(add, ledger):
     se, cbam = sentences(finding.frame)
     assert se == (
         f"`se`: +1.20 points against the baseline, 95 % t interval [{low:+.2f}, {high:+.2f}], "
-        "paired over 3 seeds: differs."
+        "paired over 3 seeds: interval excludes 0 (not tested)."
     )
     assert cbam.endswith("within noise.")
 
@@ -142,6 +142,14 @@ def test_the_published_and_the_readers_own_are_shown_apart(add, said, tmp_path):
 def test_an_empty_folder_is_said_to_be_empty(said, tmp_path):
     show_findings(("bam", "se+spatial"), tmp_path)
     assert [text.splitlines()[-1] for text in said[:2]] == ["There is no finished run of `bam`, `se+spatial` here."] * 2
+
+
+def test_what_is_not_of_the_main_study_is_called_exploratory(add, ledger):
+    add({"baseline": [0.6], "se": [0.7]})
+    add({"baseline": [0.6], "non_local": [0.3]}, study=SINGLE)
+    first, second = find(ledger, ("se", "non_local"))
+    assert first.about.startswith(Study.load("main").title)
+    assert second.about.startswith("Exploratory: ")
 
 
 def test_a_misspelt_variant_is_refused(ledger):

@@ -35,7 +35,7 @@ def test_each_variant_is_drawn_with_its_interval_its_seeds_and_what_it_allows_to
     # The largest difference first, and controls last although larger.
     assert [label.get_text() for label in axes.get_yticklabels()] == ["more", "noise", "control"]
     marks = {line.get_label(): line for line in axes.lines}
-    assert marks["differs from the baseline"].get_ydata().tolist() == [0, 2]
+    assert marks["interval excludes 0"].get_ydata().tolist() == [0, 2]
     assert marks["within noise, or one seed"].get_ydata().tolist() == [1]
     assert to_hex(marks["within noise, or one seed"].get_markerfacecolor()) == to_hex(plt.rcParams["axes.facecolor"])
     assert sorted(marks["seed"].get_xdata().tolist()) == pytest.approx(

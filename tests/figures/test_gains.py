@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from attn_tutorial.errors import InputError
 from attn_tutorial.figures import describe_gain_figure, gain_figure, network_costs
 from attn_tutorial.study import Study
 from attn_tutorial.study.record import Images
@@ -31,6 +32,17 @@ def test_the_costs_are_those_of_the_networks_of_the_study():
     assert costs.loc["baseline", "time"] == 1
     assert (costs[["ms", "MB"]] > 0).all().all()
     assert costs.loc["cbam", "MB"] > costs.loc["baseline", "MB"]
+
+
+def test_a_baseline_without_a_network_or_a_run_is_named():
+    runs = [run for run in Study.load("headline").plan("quick", IMAGES, seeds=1) if run.variant == "se"]
+    with pytest.raises(InputError, match=r"baseline 'baseline' was given, of which there is no network; there are.*se"):
+        network_costs(runs, batch=2, rounds=1)
+    for draw in (gain_figure, describe_gain_figure):
+        with pytest.raises(InputError, match=r"baseline 'baseline' was given.*no network; there are.*se, cbam"):
+            draw(COSTS[1:], OUTCOMES)
+        with pytest.raises(InputError, match="baseline 'baseline' was given, of which there is no run"):
+            draw(COSTS, OUTCOMES[2:])
 
 
 COSTS = pd.DataFrame(

@@ -131,6 +131,12 @@ def test_the_scatter_shows_every_seed_and_the_means():
     assert "the blocks' own maps: cbam +0.40 and +2.5 points; Grad-CAM: baseline +0.05 and +0.0 points" in text
 
 
+def test_runs_that_were_tested_on_other_clutter_have_their_scatter():
+    maps = make_maps({"cbam": {"spatial": [0.3, 0.5]}})
+    accuracies = make_accuracies({"baseline": [60, 61], "cbam": [62, 64]}).assign(types="noise")
+    assert "cbam +0.40 and +2.5 points" in describe_looking_figure(maps, accuracies)
+
+
 def test_variants_without_a_mark_of_their_own_are_numbered():
     maps = make_maps({"mine": {"spatial": [0.3, 0.5]}, "cbam": {"spatial": [0.1, 0.2]}})
     figure = looking_figure(maps, make_accuracies({"baseline": [60, 61], "mine": [62, 64], "cbam": [61, 61]}))
@@ -144,6 +150,8 @@ def test_nothing_measured_is_an_error_that_says_so():
         looking_figure(maps, accuracies)
     with pytest.raises(InputError, match="no lesion was measured"):
         lesion_figure(make_lesions({"se": {"none": [0]}}))
+    with pytest.raises(InputError, match="none of these runs has both"):
+        looking_figure(maps, accuracies[:0])
 
 
 @pytest.mark.parametrize("table", [harm_table, looking_table])

@@ -42,7 +42,7 @@ def test_differences_are_paired_and_come_with_scipys_interval():
     table = difference_table(make_frame({"baseline": [60, 70, 80], "se": [61, 71.5, 81.1], "cbam": [60.5, 69, 80.9]}))
     expected = stats.ttest_rel([61, 71.5, 81.1], [60, 70, 80]).confidence_interval(0.95)
     assert table.loc["se", ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high], abs=0.006)
-    assert table["reading"].to_dict() == {"se": "differs", "cbam": "within noise"}
+    assert table["reading"].to_dict() == {"se": "interval excludes 0 (not tested)", "cbam": "within noise"}
 
 
 def test_one_seed_gives_no_interval():
@@ -89,12 +89,29 @@ def test_enough_seeds_are_tested_and_the_reading_says_what_they_allow():
         "cbam": "within noise",
         "bam": "differs",
     }
+    # Of a control no p value is corrected.
+    controls = difference_table(make_frame(values), family=["bam"])["reading"]
+    assert controls[["se", "bam"]].tolist() == ["differs (uncorrected)", "differs"]
     strict = difference_table(make_frame(values), family=["se", "eca", "cbam", "bam", "missing", "too"])
     assert strict.loc["bam", "reading"] == "differs, but not after Holm"
     alone = stats.ttest_rel(values["bam"], baseline).pvalue
     assert strict.loc["bam", "p (Holm)"] == pytest.approx(5 * alone, abs=1e-4)
     assert (strict["80 % power"] > table["80 % power"]).all()
     assert "p (Holm)" not in difference_table(make_frame({"baseline": [60, 61, 63], "se": [61, 63, 66]}))
+
+
+def test_variants_with_few_seeds_beside_others_with_enough_have_no_power():
+    values = {"baseline": [60, 70, 80, 65, 62], "se": [61, 71.5, 81.1, 66.2, 63.3], "cbam": [62], "bam": [61, 72]}
+    table = difference_table(make_frame(values))
+    assert table["80 % power"].notna().to_dict() == {"se": True, "cbam": False, "bam": False}
+    assert table["p (Holm)"].notna().to_dict() == {"se": True, "cbam": False, "bam": False}
+    assert table["reading"].to_dict() == {"se": "differs", "cbam": "one seed: no interval", "bam": "within noise"}
+
+
+def test_without_a_family_nothing_is_corrected():
+    table = difference_table(make_frame({"baseline": [60, 70, 80, 65], "control": [61, 71.5, 81.1, 66.2]}), family=[])
+    assert not {"80 % power", "p (Holm)"} & set(table)
+    assert table["reading"].tolist() == ["differs (uncorrected)"]
 
 
 def test_exploratory_outcomes_come_with_their_intervals():
@@ -145,6 +162,15 @@ def test_many_variants_get_a_panel_each():
     assert [axes.get_title() for axes in shown] == list(values)[1:]
     for number, axes in enumerate(shown):
         assert [line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[number + 0.5] * 6]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("variants", [2, 8])
+def test_without_a_baseline_there_are_accuracies_only(variants):
+    figure = severity_curves(make_frame({f"variant {number}": [60 + number] for number in range(variants)}), chance=10)
+    [axes] = figure.axes
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 6 and line.get_linewidth() > 1]
+    assert sorted(line.get_ydata()[0] for line in lines) == [65 + number - 5 for number in range(variants)]
     plt.close(figure)
 
 

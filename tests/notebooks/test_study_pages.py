@@ -84,6 +84,23 @@ def test_the_protocol_computes_its_power_and_says_what_the_ledger_holds(run, led
     assert 0 < held["SD of a network"] < 0.3
 
 
+@pytest.mark.parametrize(
+    ("page", "caption", "given"),
+    [
+        ("protocol", "Runs of this study that are done", {}),
+        ("what_it_costs", "The records behind it", {"study": "headline", "batch": 2, "rounds": 1}),
+    ],
+    ids=["protocol", "costs"],
+)
+def test_the_readers_folder_and_a_preset_can_be_named(run, ledger, tmp_path, page, caption, given):
+    (tmp_path / "data" / "results").rename(tmp_path / "mine")
+    _, shown = run(page, results=str(tmp_path / "mine"), preset="quick", **given)
+    assert len(table(shown, caption))
+    shown.clear()
+    run(page, results=str(tmp_path / "mine"), preset="full-cpu", **given)
+    assert not [words for words in shown if caption in words]
+
+
 def test_without_records_the_protocol_says_so(run):
     texts, shown = run("protocol")
     assert "No run of the study main is in the ledger yet." in texts
