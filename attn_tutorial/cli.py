@@ -339,18 +339,19 @@ def list_studies(preset: str, root: Path, measure: bool) -> None:
     from attn_tutorial.study.images import likely_images
 
     images = likely_images(preset, root)
-    plans = {name: Study.load(name).plan(preset, images) for name in study_names()}
+    studies = {name: Study.load(name) for name in study_names()}
+    plans = {name: loaded.plan(preset, images) for name, loaded in studies.items()}
     speeds = Speeds(root)
     if measure:
         speeds.measure(run.spec for runs in plans.values() for run in runs)
     click.echo(f"Studies (what is compared), at preset {preset} on {images.name}:")
     click.echo(f"  {'':<20}{'variants':>9}{'runs':>6}  {'one core':<10}")
+    times = {name: speeds.seconds(runs) for name, runs in plans.items()}
     for name, runs in plans.items():
-        loaded = Study.load(name)
-        seconds = speeds.seconds(runs)
+        seconds = times[name]
         time = "?" if seconds is None else in_words(seconds)
-        click.echo(f"  {name:<20}{len(loaded.variants):>9}{len(runs):>6}  {time:<10}{loaded.title}")
-    if any(speeds.seconds(runs) is None for runs in plans.values()):
+        click.echo(f"  {name:<20}{len(studies[name].variants):>9}{len(runs):>6}  {time:<10}{studies[name].title}")
+    if None in times.values():
         click.echo("  ?: not measured on this machine; --measure does, about a second a network on a CPU")
     click.echo("Presets (at what scale):")
     for name in preset_names():

@@ -4,19 +4,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 
 from attn_tutorial.blocks import BLOCKS
 from attn_tutorial.notebook import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_blocks.ipynb"
-
-
-@pytest.fixture(autouse=True)
-def _threads_as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 
 from attn_tutorial.notebook import ParameterError
 from attn_tutorial.study import Ledger, Record, Study
@@ -14,13 +13,6 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SHAPES = Images(name="shapes", source="shapes of a test", fingerprint="b" * 64, archive_sha256=None)
 SHORT = {"data": "shapes", "samples": 128, "canvases": 20, "study": "main"}
 SEEN = "fragments+noise"
-
-
-@pytest.fixture(autouse=True)
-def _threads_as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

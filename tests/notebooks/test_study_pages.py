@@ -4,7 +4,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 
 from attn_tutorial.notebook import ParameterError
 from attn_tutorial.study import Ledger, Record, Study
@@ -13,13 +12,6 @@ from attn_tutorial.study.statistics import minimal_detectable_effect
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PHOTOS = Images(name="cifar10", source="photos of a test", fingerprint="a" * 64, archive_sha256=None)
-
-
-@pytest.fixture(autouse=True)
-def _threads_as_before():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
