@@ -417,6 +417,41 @@ def export_results(
 
 @study.command()
 @_name
+@_together(_preset, _root, _preset_data, _results)
+@click.option("--variant", "variants", multiple=True, help="Whose network; repeatable.  [default: all that are done]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of which seed.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files and a model card.")
+def networks(
+    name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...], seed: int,
+    out: Path,
+) -> None:  # fmt: skip
+    """Write trained networks of study NAME as ONNX files that give their attention maps, too, with a model card.
+
+    The weights are those that a run leaves in RESULTS/weights.
+    """
+    from attn_tutorial.datasets import load_images
+    from attn_tutorial.study import Ledger, Study
+    from attn_tutorial.study.onnx import export_networks
+
+    planned, prepared, source = _planned_runs(name, preset, seed + 1, root, images)
+    known = list(Study.load(name).variants)
+    if unknown := [variant for variant in variants if variant not in known]:
+        raise click.UsageError(f"--variant {unknown[0]!r} was given; allowed are {', '.join(known)}")
+    chosen = [run for run in planned if run.spec.seed == seed and (not variants or run.variant in variants)]
+    ledger = Ledger(results)
+    named = [(run.variant, record) for run in chosen if (record := ledger.get(run.run_id))]
+    lacking = [run.variant for run in chosen if run.variant not in dict(named)]
+    if lacking and (variants or not named):
+        raise click.ClickException(
+            f"no run of {', '.join(lacking)} with seed {seed} at preset {preset!r} is in {results}: run it first"
+        )
+    classes = load_images(prepared.name, "test", root=root, source=source).classes
+    for path in export_networks(ledger, named, classes, out):
+        click.echo(f"{path}: {path.stat().st_size:,} bytes")
+
+
+@study.command()
+@_name
 @_planned
 @click.option("--sample", default=1, show_default=True, help="How many runs to train again, drawn at random.")
 @click.option("--draw", type=int, help="Seed of the draw, to draw the same runs again.")

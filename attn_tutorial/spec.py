@@ -13,6 +13,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -96,15 +97,14 @@ class BackboneSpec(Part):
     width: PositiveInt = 32
     stem: Literal["conv3", "whiten4"] = "whiten4"
     stem_trained: bool = False
-    """Whether training moves the filters of a whitening stem, too; those of "conv3" it always moves."""
+    """Whether training moves the filters of a whitening stem, too; those of "conv3" it always moves, which is False."""
     widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_as_tuple)] | None = None
     """Channels of the three stages, the stem's as the first stage's; width, 2·width and 4·width by default."""
 
-    @model_validator(mode="after")
-    def _one_way_to_write_a_trained_stem(self) -> Self:
-        if self.stem_trained and self.stem != "whiten4":
-            raise ValueError(f"stem_trained is for stem 'whiten4'; a {self.stem!r} is trained always: leave it out")
-        return self
+    @field_validator("stem_trained", mode="after")
+    @classmethod
+    def _one_way_to_write_a_trained_stem(cls, trained: bool, info: ValidationInfo) -> bool:
+        return trained and info.data.get("stem") == "whiten4"
 
     def label(self) -> str:
         """What to call it in tables; a network made wider than its backbone counts as that backbone."""

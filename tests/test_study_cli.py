@@ -147,6 +147,32 @@ def test_verify_needs_a_run_that_is_done(study, ledger):
     assert "there is nothing to verify" in result.output
 
 
+def test_networks_leave_as_files_with_a_card(study, ledger, tmp_path):
+    result = study("networks", "--variant", "cbam", "--variant", "non_local", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"cbam.onnx", "non_local.onnx", "README.md"}
+    assert "cbam.onnx: " in result.output
+    (ledger.folder / f"{record_of(ledger, 'se').run_id}.json").unlink()
+    assert study("networks", "--out", tmp_path / "all").exit_code == 0
+    assert not (tmp_path / "all" / "se.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--variant", "senet"], "--variant 'senet' was given; allowed are baseline, se, cbam, non_local"),
+        (["--seed", "1"], "no run of baseline, se, cbam, non_local with seed 1 at preset 'smoke' is in"),
+        (["--seed", "-1"], "-1 is not in the range x>=0"),
+    ],
+)
+def test_networks_that_are_not_there_are_named(study, tmp_path, words, message):
+    result = study("networks", "--out", tmp_path / "out", *words)
+    assert result.exit_code != 0
+    assert message in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_merge_brings_ledgers_together_and_says_where_they_differ(ledger, tmp_path):
     def merge(*words):
         return CliRunner().invoke(main, ["study", "merge", *map(str, words)])

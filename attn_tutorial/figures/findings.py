@@ -24,10 +24,11 @@ class Finding:
     about: str
     """The study, the images, the preset and the scale."""
     frame: pd.DataFrame
-    """Rows of `Ledger.frame` of these variants and of the baseline."""
+    """Rows of `Ledger.frame` of these variants and of what they are compared with."""
     baseline: str
+    """The variant that they are compared with: the study's baseline, or another reference of its."""
     family: list[str]
-    """The study's blocks under test, over which Holm's correction is taken."""
+    """The study's blocks under test that are compared with it, over which Holm's correction is taken."""
 
 
 def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
@@ -49,9 +50,12 @@ def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
     ranks = {_MAIN: 0, _SINGLE: 2}
     for study, kind in sorted(held, key=lambda entry: (ranks.get(entry[0].name, 1), -len(_of(entry[1], variants)))):
         new = _of(kind, variants) - shown
-        frame = ledger.frame(run for run in kind.runs if run.variant == study.baseline or run.run_id in new)
-        if set(frame[frame["types"] == PRIMARY]["variant"]) - {study.baseline}:
-            findings.append(Finding(_about(study, kind, frame), frame, study.baseline, study.family))
+        for reference, names in study.comparisons.items():
+            chosen = {run.run_id for run in kind.runs if run.variant in names} & new
+            frame = ledger.frame(run for run in kind.runs if run.variant == reference or run.run_id in chosen)
+            if set(frame[frame["types"] == PRIMARY]["variant"]) - {reference}:
+                family = [name for name in study.family if name in names]
+                findings.append(Finding(_about(study, kind, frame), frame, reference, family))
         shown |= new
     return findings
 

@@ -52,13 +52,14 @@ def difference_table(
 
     Returns:
         a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `left out` (seeds
-        without a partner), `reading`; and, where there is a family and a variant has seeds enough for a test,
-        `p (Holm)` and `80 % power`: the smallest true difference that so many seeds find with that chance at the first
-        step of Holm's correction. Both are NaN for a variant with fewer seeds.
+        without a partner), `80 % power`, `reading`; and `p (Holm)`, where there is a family and a variant has seeds
+        enough for a test (NaN for a variant with fewer). `80 % power` is the smallest true difference that so many
+        seeds find with that chance: at the first step of Holm's correction; with fewer seeds than a test takes, by an
+        interval that excludes 0; NaN with one seed.
 
     """
     # Imported here, since printing accuracies needs none of it.
-    from attn_tutorial.study.statistics import LEAST_SEEDS, equivalence, minimal_detectable_effect, paired_differences
+    from attn_tutorial.study.statistics import LEAST_SEEDS, equivalence, paired_differences
 
     outcomes = areas(frame, types or main_types(frame))
     if baseline not in set(outcomes["variant"]):
@@ -70,11 +71,9 @@ def difference_table(
     tested = table["seeds"] >= LEAST_SEEDS
     if blocks and tested.any():
         shown["p (Holm)"] = table["p_holm"]
-        shown["80 % power"] = [
-            minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)["holm"][0] if enough else float("nan")
-            for (_, row), enough in zip(table.iterrows(), tested, strict=True)
-        ]
-    shown["reading"] = [_reading(row, enough) for (_, row), enough in zip(table.iterrows(), tested, strict=True)]
+    rows = list(zip((row for _, row in table.iterrows()), tested, strict=True))
+    shown["80 % power"] = [_power(row, max(1, blocks), enough) for row, enough in rows]
+    shown["reading"] = [_reading(row, enough) for row, enough in rows]
     return shown.round({"difference": 2, "low": 2, "high": 2, "p (Holm)": 4, "80 % power": 2})
 
 
@@ -149,6 +148,15 @@ def record_table(frame: pd.DataFrame) -> pd.DataFrame:
     runs = frame.drop_duplicates("run_id")
     wide = runs.pivot(index="variant", columns="seed", values="run_id").reindex(runs["variant"].unique())
     return wide.rename(columns=lambda seed: f"seed {seed}").rename_axis(index="variant", columns=None)
+
+
+def _power(row: pd.Series, blocks: int, tested: bool) -> float:
+    from attn_tutorial.study.statistics import minimal_detectable_effect
+
+    if pd.isna(row["sd"]):
+        return float("nan")
+    found = minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)
+    return float(found["holm" if tested else "uncorrected"][0])
 
 
 def _reading(row: pd.Series, tested: bool) -> str:

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.evaluation import evaluate
 from attn_tutorial.study.ledger import Ledger, LedgerError
+from attn_tutorial.study.networks import save_weights
 from attn_tutorial.study.record import Record, circumstances
 from attn_tutorial.study.setting import Outcome, Setting
 from attn_tutorial.study.study import PlannedRun
@@ -32,7 +33,9 @@ from attn_tutorial.training import (
 def execute(
     run: PlannedRun, setting: Setting, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Outcome:
-    """Train and test a run and add its record to the ledger; one that another process is at is left to it ("busy").
+    """Train and test a run, keep its weights and add its record to the ledger.
+
+    One that another process is at is left to it ("busy").
 
     An error becomes the record of a failed run. `stopped` leaves a checkpoint, from which the same call goes on.
     """
@@ -86,6 +89,7 @@ def _execute(
             "evaluation_seconds": time.perf_counter() - began,
             **_training(trained),
         }
+        save_weights(ledger, run.run_id, trained.model)  # before the record, which ends the run
     except (Stopped, InterruptedError):
         return "stopped"
     except Diverged as error:

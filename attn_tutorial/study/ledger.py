@@ -28,6 +28,8 @@ _ROOM = 262_144  # bytes that must be free before hours of work begin; a record 
 Read = TypeVar("Read", Record, Heading)
 ASIDE = "aside"
 """The folder in a ledger's to which damaged records are moved."""
+WEIGHTS = "weights"
+"""The folder in a ledger's that holds the weights of its runs."""
 _NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of them takes one line
 _log = logging.getLogger(__name__)
 
@@ -79,6 +81,10 @@ class Ledger:
         """Whether a run needs no training: it is done, or diverged, which it would do again."""
         record = self.get(run_id)
         return record is not None and record.status != "failed"
+
+    def weights_path(self, run_id: str) -> Path:
+        """Where the weights of a run's network are kept: a state dict, as `torch.save` writes it."""
+        return self.folder / WEIGHTS / f"{run_id}.pt"
 
     def add(self, record: Record) -> None:
         """Write a record, whole or not at all."""

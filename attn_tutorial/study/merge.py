@@ -29,6 +29,8 @@ class Merged:
 def merge(sources: Iterable[Path], into: Path) -> Merged:
     """Copy the records of some results folders into another, where two are never pooled nor one silently replaced.
 
+    The weights of a run go with its record, where they were kept.
+
     A run that is done is better than one that diverged, and that than one that failed; of two of a kind the one that is
     there stays.
     May be stopped at any moment and started again.
@@ -56,7 +58,12 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
 def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
     there = target.get(record.run_id)
     if there is None or _RANKS.index(record.status) > _RANKS.index(there.status):
+        weights = Ledger(path.parent).weights_path(record.run_id)
         try:
+            if weights.is_file():
+                copied = target.weights_path(record.run_id)
+                copied.parent.mkdir(exist_ok=True)
+                write_whole(copied, weights.read_bytes())
             write_whole(target.folder / path.name, path.read_bytes())
         except OSError as error:
             raise LedgerError(

@@ -127,6 +127,9 @@ def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float 
 def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, power: float = 0.8) -> pd.DataFrame:
     """The smallest true paired difference that a two-sided t test at 5 % over seeds finds with the given power.
 
+    Without a correction that is as much as to say: the smallest one whose 95 % interval then excludes 0. So it is given
+    for seeds that are too few for a test, too.
+
     Args:
         sd: of the paired differences over seeds; the unit of the result. For networks whose seeds vary alike and
             independently, it is √2 times the SD of one network.
@@ -135,7 +138,8 @@ def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, powe
         power: the chance to find it.
 
     Returns:
-        a row for each count; columns: `seeds`, `uncorrected`, `holm`; NaN for fewer seeds than a test takes.
+        a row for each count; columns: `seeds`, `uncorrected`, `holm`; NaN for fewer seeds than an interval (2) or a
+        test (`LEAST_SEEDS`) takes.
 
     Raises:
         InputError: a number that is out of range.
@@ -153,8 +157,8 @@ def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, powe
         {
             "seeds": count,
             **{
-                name: sd * float(solve(nobs=count, alpha=level, power=power)) if count >= LEAST_SEEDS else np.nan
-                for name, level in (("uncorrected", _ALPHA), ("holm", _ALPHA / blocks))
+                name: sd * float(solve(nobs=count, alpha=level, power=power)) if count >= least else np.nan
+                for name, level, least in (("uncorrected", _ALPHA, 2), ("holm", _ALPHA / blocks, LEAST_SEEDS))
             },
         }
         for count in seeds

@@ -76,6 +76,9 @@ class Study(Part):
     """The variant that the others are compared with."""
     controls: list[str] = Field(default_factory=list)
     """Variants that are no blocks under test: they do not count among those that Holm's method corrects for."""
+    references: dict[str, str] = Field(default_factory=dict)
+    """By variant: the one that it is compared with, where that is not the baseline, as a plain network that was trained
+    as long as it was."""
     fixed: Change = Field(default_factory=dict)
     """The fields of `RunSpec` that all variants share and that differ from the preset's."""
     variants: dict[str, Change] = Field(default_factory=dict)
@@ -98,15 +101,31 @@ class Study(Part):
             raise ValueError("neither variants nor grids were given: a study without any has no runs")
         by_variant = self.seeds if isinstance(self.seeds, dict) else {}
         reference = [self.baseline] if "baseline" in self.model_fields_set else []
-        for field, names in (("controls", self.controls), ("seeds", by_variant), ("baseline", reference)):
+        for field, names in (
+            ("controls", self.controls),
+            ("seeds", by_variant),
+            ("baseline", reference),
+            ("references", (*self.references, *self.references.values())),
+        ):
             if unknown := [name for name in names if name not in self.variants]:
                 raise ValueError(f"{field}: {', '.join(unknown)} is no variant; allowed are {', '.join(self.variants)}")
+        if itself := [name for name, other in self.references.items() if name in (other, self.baseline)]:
+            raise ValueError(f"references: {', '.join(itself)} is the baseline or its own reference: leave it out")
         return self
 
     @property
     def family(self) -> list[str]:
         """The variants under test, over which Holm's correction is taken: all but the baseline and the controls."""
         return [name for name in self.variants if name not in {self.baseline, *self.controls}]
+
+    @property
+    def comparisons(self) -> dict[str, list[str]]:
+        """The variants that are compared with each reference, the baseline's first; a reference may be among them."""
+        found: dict[str, list[str]] = {self.baseline: []}
+        for name in self.variants:
+            if name != self.baseline:
+                found.setdefault(self.references.get(name, self.baseline), []).append(name)
+        return {reference: names for reference, names in found.items() if names}
 
     @classmethod
     def load(cls, name: str) -> Self:

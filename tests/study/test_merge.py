@@ -24,6 +24,18 @@ def test_records_of_several_machines_come_together(tmp_path, runs, make_record):
     assert len(again.there) == len(runs) + 1
 
 
+def test_the_weights_of_a_run_go_with_its_record(tmp_path, runs, make_record):
+    here, there = Ledger(tmp_path / "here"), Ledger(tmp_path / "there")
+    for run in runs[:2]:
+        there.add(make_record(run, weights_sha256=run.run_id))
+    weights = there.weights_path(runs[0].run_id)
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    merge([there.folder], here.folder)
+    assert here.weights_path(runs[0].run_id).read_bytes() == b"weights"
+    assert not here.weights_path(runs[1].run_id).exists()
+
+
 def test_what_is_done_takes_the_place_of_what_failed_and_never_the_other_way(tmp_path, runs, make_record):
     bad, good = Ledger(tmp_path / "bad"), Ledger(tmp_path / "good")
     bad.add(make_record(runs[0], status="failed", error="no"))

@@ -228,7 +228,11 @@ def test_relative_clutter_error_is_the_mce_of_hendrycks_and_dietterich():
 def test_the_designs_figures():
     # Two networks whose seeds vary by 0.4 points each: their paired differences, by √2 of that.
     table = minimal_detectable_effect(0.4 * 2**0.5, (3, 5, 10), blocks=13).set_index("seeds")
-    assert table.loc[3].isna().all()
+    assert np.isnan(table.loc[3, "holm"])
+    # That the interval of three seeds excludes 0, by the noncentral t distribution.
+    shift, edge = table.loc[3, "uncorrected"] / (0.4 * 2**0.5) * 3**0.5, stats.t.ppf(0.975, 2)
+    assert stats.nct.sf(edge, 2, shift) + stats.nct.cdf(-edge, 2, shift) == pytest.approx(0.8, abs=1e-4)
+    assert minimal_detectable_effect(1.0, (1,), blocks=1)["uncorrected"].isna().all()
     assert table.loc[5].tolist() == pytest.approx([1.0, 1.9], abs=0.1)
     assert table.loc[10].tolist() == pytest.approx([0.6, 0.9], abs=0.05)
 

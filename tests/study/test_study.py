@@ -3,7 +3,7 @@ import torch
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES
-from attn_tutorial.spec import SpecError
+from attn_tutorial.spec import BackboneSpec, SpecError
 from attn_tutorial.study import Preset, Study, preset_names, study_names
 from attn_tutorial.study.record import Images
 
@@ -24,15 +24,15 @@ def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
     if study in ("audit", "training-clutter"):  # what the networks see differs
         slots |= {"clutter", "evaluation"}
-    if study in ("recipe", "clean", "length", "budget"):  # how they are trained differs
+    if study in ("recipe", "clean", "length", "budget", "pilot"):  # how they are trained differs
         slots |= {"training"}
-    if study == "budget":
+    if study in ("budget", "pilot"):
         slots |= {"backbone", "clutter"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
         runs = [run for run in runs if not run.variant.startswith("wider")]
         shared = {str(run.spec.model_dump(exclude=slots)) for run in runs}
-        assert len(shared) == (1 if study == "budget" else len(Preset.load(preset).backbones))
+        assert len(shared) == (1 if "backbone" in slots else len(Preset.load(preset).backbones))
         assert {run.spec.block for run in runs} <= {None, *BLOCK_NAMES}
 
 
@@ -62,7 +62,9 @@ def test_a_length_is_a_multiple_of_the_presets_samples():
     for preset in preset_names():
         samples = Preset.load(preset).samples["cifar10"]
         by_name = {run.variant: run.spec.training.samples for run in Study.load("clean").plan(preset, CIFAR, seeds=1)}
-        assert by_name == {"quarter": samples // 4, "half": samples // 2, "whole": samples}
+        assert by_name == {
+            "a sixth": round(samples / 6), "a third": round(samples / 3), "two thirds": round(samples * 2 / 3)
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("length", [0, -1, "3", True, None, float("nan"), float("inf")])
@@ -70,6 +72,38 @@ def test_a_length_that_is_none_is_refused(length):
     study = Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {"length": length}}})
     with pytest.raises(SpecError, match=r"length .* was given; allowed is a number above 0"):
         study.plan("smoke", CIFAR)
+
+
+def test_a_variant_may_be_compared_with_another_than_the_baseline():
+    variants = {"a": {}, "b": {"length": 3}, "c": {"block": "se"}, "d": {"block": "se", "length": 3}}
+    own = {"name": "own", "title": "t", "question": "q", "variants": variants}
+    assert Study.parse({**own, "baseline": "a"}).comparisons == {"a": ["b", "c", "d"]}
+    study = Study.parse({**own, "baseline": "a", "references": {"d": "b"}})
+    assert study.comparisons == {"a": ["b", "c"], "b": ["d"]}
+    for references, words in (
+        ({"d": "x"}, "references: x is no variant"),
+        ({"x": "a"}, "references: x is no variant"),
+        ({"d": "d"}, "references: d is the baseline or its own reference"),
+        ({"a": "b"}, "references: a is the baseline or its own reference"),
+    ):
+        with pytest.raises(SpecError, match=words):
+            Study.parse({**own, "baseline": "a", "references": references})
+
+
+@pytest.mark.parametrize("study", [name for name in study_names() if Study.load(name).references])
+def test_a_reference_differs_in_the_slots_only(study):
+    loaded = Study.load(study)
+    specs = {run.variant: run.spec for run in loaded.plan("full-cpu", CIFAR, seeds=1)}
+    slots = {"block", "block_options", "stages", "position"}
+    for variant, reference in loaded.references.items():
+        pair = [specs[name].model_dump(exclude=slots) for name in (variant, reference)]
+        assert pair[0] == pair[1], variant
+
+
+def test_a_stem_that_is_trained_always_is_written_in_one_way():
+    spec = BackboneSpec.parse({"stem": "conv3", "stem_trained": True})
+    assert spec == BackboneSpec(stem="conv3")
+    assert BackboneSpec.parse({"stem_trained": True}).stem_trained
 
 
 def test_a_variant_may_have_fewer_seeds_than_the_others():

@@ -1,0 +1,115 @@
+"""Trained networks are kept beside their records, are those that the records name, and leave as ONNX files."""
+
+import json
+import re
+from dataclasses import replace
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from attn_tutorial.datasets import to_input
+from attn_tutorial.errors import InputError
+from attn_tutorial.evaluation import attention_maps
+from attn_tutorial.study import Ledger, run_study
+from attn_tutorial.study.ledger import LedgerError
+from attn_tutorial.study.networks import load_network, save_weights
+from attn_tutorial.study.onnx import export_networks, onnx_network
+from attn_tutorial.training import weights_sha256
+
+
+@pytest.fixture
+def trained(setting, plan):
+    (run,) = plan(setting, cbam={"block": "cbam", "block_options": {"reduction": 4}})
+    run_study([run], setting, "serial")
+    ledger = Ledger(setting.results)
+    return ledger, ledger.get(run.run_id)
+
+
+def test_a_network_comes_back_bit_for_bit(trained):
+    ledger, record = trained
+    network = load_network(ledger, record)
+    assert weights_sha256(network) == record.weights_sha256
+    assert not network.training
+    assert network(torch.zeros(1, 3, 48, 48)).shape == (1, 10)
+
+
+def test_weights_that_are_not_there_or_not_those_of_the_record_are_refused(trained):
+    ledger, record = trained
+    path = ledger.weights_path(record.run_id)
+    whole = path.read_bytes()
+
+    def refusal(words):
+        with pytest.raises(LedgerError, match=words):
+            load_network(ledger, record)
+
+    path.write_bytes(whole[: len(whole) // 2])
+    refusal(rf"run {record.run_id} \(cbam, seed 0\) cannot be read from {re.escape(str(path))} .*: delete it, and")
+    path.write_bytes(whole)
+    network = load_network(ledger, record)
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    save_weights(ledger, record.run_id, network)
+    refusal(r"but the record of the run names [0-9a-f]{16}…: delete it")
+    path.unlink()
+    refusal(r"are not in .*weights: train the run again")
+
+
+def test_a_folder_that_takes_no_weights_costs_them_and_not_the_record(setting, plan, tmp_path):
+    (run,) = plan(setting, baseline={})
+    elsewhere = replace(setting, results=tmp_path / "full")
+    elsewhere.results.mkdir()
+    (elsewhere.results / "weights").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match=f"weights of run {run.run_id} were not kept in .*weights"):
+        assert run_study([run], elsewhere, "serial") == {"done": 1}
+    assert Ledger(elsewhere.results).get(run.run_id).status == "done"
+
+
+CLASSES = [f"class {place}" for place in range(10)]
+
+
+def test_an_exported_network_gives_the_logits_and_maps_of_its_record(trained, tmp_path):
+    ledger, record = trained
+    file, card = export_networks(ledger, [("cbam", record)], CLASSES, tmp_path / "out")
+    network, model = load_network(ledger, record), onnx.load(file)
+    session = onnxruntime.InferenceSession(file)
+    names = [output.name for output in session.get_outputs()]
+    kinds = [f"stage{stage}.0.slot.{kind}" for stage in (1, 2, 3) for kind in ("channel", "spatial")]
+    assert names == ["logits", *kinds]
+    for batch in (1, 3):
+        canvas = torch.randint(0, 256, (batch, 3, 48, 48), dtype=torch.uint8)
+        outputs = session.run(None, {"canvas": canvas.numpy()})
+        with torch.no_grad():
+            logits, seen = attention_maps(network, to_input(canvas))
+        maps = [gate for each in seen.values() for gate in each.maps.values()]
+        for ours, theirs in zip((logits, *maps), outputs, strict=True):
+            torch.testing.assert_close(torch.from_numpy(theirs), ours, rtol=1e-4, atol=1e-5)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert facts["run_id"] == record.run_id
+    assert facts["weights_sha256"] == record.weights_sha256
+    assert json.loads(facts["classes"]) == CLASSES
+    weights = sum(tensor.numel() for tensor in network.state_dict().values())
+    assert file.stat().st_size < 4 * weights + 60_000, "no more than the weights and a small graph"
+
+    text = card.read_text()
+    hardest = 100 * next(row.accuracy for row in record.accuracy if row.severity == 5)
+    assert f"| {hardest:.1f} |" in text
+    for word in (record.run_id, f"{file.stat().st_size:,}", record.data.source, "class 7", f"{record.parameters:,}"):
+        assert word in text
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].replace("cbam.onnx", str(file))
+    exec(snippet, found := {})
+    assert found["found"]["logits"].shape == (1, 10)
+
+
+def test_what_cannot_be_exported_says_so(trained, tmp_path, monkeypatch):
+    ledger, record = trained
+    failed = record.model_copy(update={"status": "failed"})
+    with pytest.raises(LedgerError, match=f"run {record.run_id} .cbam. is failed: there is no network"):
+        export_networks(ledger, [("cbam", failed)], CLASSES, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--out .*file was given and cannot be written"):
+        export_networks(ledger, [("cbam", record)], CLASSES, tmp_path / "file")
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"pip install -e .*onnx"):
+        onnx_network(load_network(ledger, record), 48, {})
