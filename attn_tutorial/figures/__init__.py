@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "looking_table",
         ],
         "measured": ["show_measured"],
+        "pilot": ["benchmark_sentence", "contrast_sentences", "verdict_sentences", "verdict_table"],
         "rates": ["describe_rate_curves", "rate_curves"],
         "reruns": ["describe_rerun_figure", "rerun_figure", "rerun_table"],
         "steps": ["check_steps"],

@@ -1,13 +1,15 @@
 """The pages around the study: the protocol, and what the networks cost. They run, and show what they computed."""
 
+import re
+import zlib
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from attn_tutorial.notebook import ParameterError
-from attn_tutorial.study import Ledger, Record, Study
-from attn_tutorial.study.record import Accuracy, Images
+from attn_tutorial.study import Ledger, Preset, Record, Study
+from attn_tutorial.study.record import Accuracy, Images, Lesion
 from attn_tutorial.study.statistics import minimal_detectable_effect
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -35,24 +37,32 @@ def run(monkeypatch, tmp_path):
     return run
 
 
+def record(run, study, preset, rows, **changes):
+    return Record(
+        **{
+            "run_id": run.run_id, "study": study, "preset": preset, "variant": run.variant, "spec": run.spec,
+            "status": "done", "accuracy": rows, "data": PHOTOS, "parameters": 1, "samples": run.spec.training.samples,
+            "samples_per_second": 1.0, "training_seconds": 90.0, "versions": {}, "git_revision": None, "device": "cpu",
+            "processor": "", "threads": 1, "finished_at": "", **changes,
+        }
+    )  # fmt: skip
+
+
+def accuracies(run, share, step=0.0):
+    return [
+        Accuracy(types=types, severity=severity, accuracy=share - step * severity, images=2000)
+        for types in run.spec.evaluation.types
+        for severity in range(6)
+    ]
+
+
 @pytest.fixture
 def ledger(tmp_path):
     """Four seeds of the headline, whose runs the study `main` has, too; each variant a point above the one before."""
     for run in Study.load("headline").plan("quick", PHOTOS, seeds=4):
         place = ["baseline", "se", "cbam", "non_local"].index(run.variant)
         share = 0.7 + 0.01 * place + 0.001 * (run.spec.seed * (place + 1) % 4)
-        rows = [
-            Accuracy(types=types, severity=severity, accuracy=share, images=2000)
-            for types in run.spec.evaluation.types
-            for severity in range(6)
-        ]
-        Ledger(tmp_path / "data" / "results").add(
-            Record(
-                run_id=run.run_id, study="headline", preset="quick", variant=run.variant, spec=run.spec, status="done",
-                accuracy=rows, data=PHOTOS, parameters=1, samples_per_second=1.0, training_seconds=1.0, versions={},
-                git_revision=None, device="cpu", processor="", threads=1, finished_at="",
-            )
-        )  # fmt: skip
+        Ledger(tmp_path / "data" / "results").add(record(run, "headline", "quick", accuracies(run, share)))
 
 
 def table(shown, words):
@@ -70,10 +80,84 @@ def test_the_protocol_computes_its_power_and_says_what_the_ledger_holds(run, led
     effects = table(shown, "if one network spreads by 0.5 points")
     expected = minimal_detectable_effect(0.5 * 2**0.5, [10], len(main.family)).iloc[0]
     assert effects.loc[10].tolist() == pytest.approx([expected["uncorrected"], expected["holm"]], abs=0.006)
-    assert effects.loc[3].isna().all()
+    assert effects.loc[3].isna().tolist() == [False, True], "an interval of three seeds can exclude 0; no test is made"
     [held] = table(shown, "Runs of this study that are done").to_dict("records")
     assert (held["records"], held["variants"], held["seeds"]) == ("published", 4, "4 to 4")
     assert 0 < held["SD of a network"] < 0.3
+
+
+def test_the_protocol_lists_the_candidates_for_the_pilots_scale(run, tmp_path):
+    texts, shown = run("protocol")
+    assert "No candidate is in the ledger." in texts
+    pilot = table(shown, "The pilot: what is compared")
+    assert pilot.loc["cbam, 3×", ["role", "compared with", "seeds"]].tolist() == ["under test", "baseline, 3×", 1]
+    assert pilot.loc["se", ["role", "compared with", "seeds"]].tolist() == ["under test", "baseline", 3]
+    for place, planned in enumerate(Study.load("budget").plan("full-cpu", PHOTOS, seeds=1)):
+        Ledger(tmp_path / "data" / "results").add(
+            record(planned, "budget", "full-cpu", accuracies(planned, 0.6 + 0.01 * place))
+        )
+    shown.clear()
+    run("protocol")
+    candidates = table(shown, "minutes of training on one core")
+    assert set(candidates.index) == set(Study.load("budget").variants), "of all backbones, in one table"
+    assert candidates["mean"].is_monotonic_decreasing
+    [taken] = candidates[candidates["taken"] == "yes"].to_dict("records")
+    assert taken["samples"] == f"{Preset.load('full-cpu').samples['cifar10']:,}"
+    assert taken["minutes"] == 1.5
+
+
+HARM = {"other_same_class": 0.01, "other_class": 0.03}
+
+
+def pilot_record(run):
+    """SE gains 3 points and falls more slowly; CBAM gains nothing; the static gate gains 1 point."""
+    gains = {"se": (0.02, -0.004), "cbam": (-0.01, 0.0), "static_gate": (0.01, 0.0), "cbam, identity": (0.001, 0.0)}
+    gain, step = gains.get(run.variant, (0.0, 0.0))
+    noise = 0.0001 * (zlib.crc32(run.run_id.encode()) % 7)
+    lesions = [
+        Lesion(
+            lesion=lesion, types="fragments+noise", severity=severity, images=100, accuracy=0.5, recalibrated=0.5,
+            harm=harm * (severity > 0) + noise, low=0.0, high=0.1,
+        )
+        for lesion, harm in HARM.items()
+        for severity in (0, 5)
+    ]  # fmt: skip
+    rows = accuracies(run, 0.8 + gain + 0.002 * run.spec.seed + noise, 0.03 + step + noise / 10)
+    return record(run, "pilot", "full-cpu", rows, lesions=lesions)
+
+
+def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
+    plan = Study.load("pilot").plan("full-cpu", PHOTOS)
+    *most, last = [planned for planned in plan if planned.variant != "cbam, 3×"]
+    for planned in most:
+        Ledger(tmp_path / "data" / "results").add(pilot_record(planned))
+    texts, shown = run("findings")
+    assert f"**{len(plan) - 2} of {len(plan)} runs are done.**" in texts
+    assert "The rest: 2 missing. **Until they are done this is an interim reading" in texts
+    assert "80.2 % of the test images right at severity 0 and 65.2 % at severity 5: 3.00 points less" in texts
+    verdicts = table(shown, "Points of accuracy, means and 95 % t intervals over seeds")
+    assert verdicts["verdict"].to_dict() == {
+        "se": "supported", "cbam": "refuted", "spatial": "refuted", "non_local": "refuted",
+        "se, identity": "refuted", "cbam, identity": "refuted",
+    }  # fmt: skip
+    assert verdicts.loc["se", "harm by another's gates"].startswith("+1.0")
+    said = re.search(r"`se` supports that it helps .*: all four conditions hold \(([+.\d]+) ", texts)
+    assert float(said[1]) == pytest.approx(3.0, abs=0.1)
+    assert "`cbam` speaks against it: the interval lies below +0.5 points" in texts
+    assert float(re.search(r"`cbam, identity` against `cbam`: ([+.\d]+) ", texts)[1]) == pytest.approx(1.1, abs=0.1)
+    assert "Not yet run: cbam, 3× against baseline, 3×." in texts
+    Ledger(tmp_path / "data" / "results").add(pilot_record(last))
+    Ledger(tmp_path / "data" / "results").add(pilot_record(next(run for run in plan if run.variant == "cbam, 3×")))
+    texts, _ = run("findings")
+    assert f"**{len(plan)} of {len(plan)} runs are done.**" in texts
+    assert "`cbam, 3×` against `baseline, 3×`: " in texts
+    assert "1 seed: one seed, no interval." in texts
+
+
+def test_without_records_the_findings_say_so(run):
+    texts, shown = run("findings")
+    assert "No run of the study *pilot* at preset `full-cpu` is here yet." in texts
+    assert not shown
 
 
 @pytest.mark.parametrize(
@@ -119,9 +203,10 @@ def test_costs_are_measured_and_set_against_the_gains_in_the_ledger(run, ledger)
         ("protocol", {"sd": 0.0}, "sd = 0"),
         ("protocol", {"power": 1.0}, "power = 1"),
         ("what_it_costs", {"rounds": 0}, "rounds = 0"),
+        ("findings", {"results": 3}, "results = 3"),
         ("what_it_costs", {"round": 3}, "'round' is not a parameter.*Did you mean 'rounds'"),
     ],
-    ids=["sd", "power", "rounds", "misspelt"],
+    ids=["sd", "power", "rounds", "results", "misspelt"],
 )
 def test_a_wrong_parameter_stops_the_page(run, page, given, message):
     with pytest.raises(ParameterError, match=message):

@@ -1,0 +1,117 @@
+"""What a pilot says in plain words: sentences and a table from a ledger's frames."""
+
+import itertools
+import statistics
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from attn_tutorial.figures.tables import main_types
+from attn_tutorial.study.outcomes import BASELINE, areas, slopes
+from attn_tutorial.study.statistics import MARGIN, intervals
+from attn_tutorial.study.verdicts import Found, Verdict, difference, judge
+
+_SAYS = {
+    "supported": "supports that it helps in clutter because it looks: all four conditions hold",
+    "refuted": f"speaks against it: the interval lies below +{MARGIN:g} points, so a gain worth having is unlikely",
+    "undecided": "is undecided",
+    "not measured": "is not measured yet",
+}
+
+
+def verdict_table(
+    frame: pd.DataFrame, lesions: pd.DataFrame, variants: Sequence[str], static: str, baseline: str = BASELINE
+) -> pd.DataFrame:
+    """Hold blocks against the four conditions of the protocol, see `study.verdicts`.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        lesions: `study.frames.lesion_frame` of the same runs.
+        variants: the blocks under test.
+        static: the variant whose gates do not look.
+        baseline: the variant that they are compared with.
+
+    Returns:
+        a row for each variant that has runs: means in points with their 95 % t intervals, as text; `seeds`; `verdict`.
+
+    """
+    types = main_types(frame)
+    found = {
+        name: judge(frame, lesions, name, baseline, static, types) for name in variants if name in set(frame["variant"])
+    }
+    rows = {name: _row(verdict, static) for name, verdict in found.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+
+
+def _row(verdict: Verdict, static: str) -> dict[str, object]:
+    names = ("gain over the baseline", "slope beyond the baseline's", f"gain over {static}", "harm by another's gates")
+    return {
+        **{name: "–" if each is None else str(each) for name, each in zip(names, verdict.conditions, strict=True)},
+        "seeds": verdict.gain.seeds if verdict.gain else 0,
+        "verdict": verdict.word,
+    }
+
+
+def verdict_sentences(table: pd.DataFrame) -> list[str]:
+    """Say each row of a verdict table in a sentence."""
+    return [
+        f"`{name}` {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
+        f"{_seeds(row['seeds'])})."
+        for name, row in table.to_dict("index").items()
+        if row["seeds"]
+    ]
+
+
+def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
+    """Say whether the benchmark tells severities apart, and how far seeds do by themselves.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        baseline: the variant whose accuracies are told.
+
+    """
+    types = main_types(frame)
+    plain = frame[(frame["variant"] == baseline) & (frame["types"] == types)]
+    means = plain.groupby("severity")["accuracy"].mean().to_dict()
+    severities, values = list(means), list(means.values())
+    steps = [before - after for before, after in itertools.pairwise(values)]
+    fall = -slopes(plain, types)["value"].mean()
+    text = (
+        f"The baseline names {values[0]:.1f} % of the test images right at severity {severities[0]} and "
+        f"{values[-1]:.1f} % at severity {severities[-1]}: {fall:.2f} points less with each step, the smallest step "
+        f"{min(steps):.1f} and the largest {max(steps):.1f}."
+    )
+    spread = {row["variant"]: row for row in intervals(areas(frame, types)).to_dict("records")}
+    own = spread[baseline]
+    if own["seeds"] < 2:
+        return text
+    median = statistics.median(row["sd"] for row in spread.values() if row["seeds"] > 1)
+    return (
+        f"{text} Its mean over the severities, {own['mean']:.1f} %, has a standard deviation of {own['sd']:.2f} points "
+        f"over {own['seeds']} seeds; the median of all variants with several seeds is {median:.2f}."
+    )
+
+
+def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Say how far variants lie above others on the primary outcome, paired by seed.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        pairs: of variants: the one, and the other that it is compared with.
+
+    Returns:
+        a sentence a pair, in order; a pair without a common seed is said to be missing.
+
+    """
+    outcomes = areas(frame, main_types(frame))
+    return [_contrast(one, other, difference(outcomes, one, other)) for one, other in pairs]
+
+
+def _contrast(one: str, other: str, found: Found | None) -> str:
+    if found is None:
+        return f"`{one}` against `{other}`: no seed of both is done."
+    return f"`{one}` against `{other}`: {found} points, {_seeds(found.seeds)}: {found.reading}."
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"

@@ -1,0 +1,126 @@
+"""What the pilot's protocol says of a block: the four conditions that were written down before its runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from attn_tutorial.study.outcomes import areas, slopes
+from attn_tutorial.study.statistics import MARGIN, intervals, paired_differences
+
+_OTHERS = ("other_same_class", "other_class")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mean over seeds with its 95 % t interval, in points; NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def above(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low > 0
+
+    @property
+    def reading(self) -> str:
+        """What the interval allows to say, without a test."""
+        if pd.isna(self.low):
+            return "one seed, no interval" if self.seeds == 1 else "no interval"
+        if self.low > 0 or self.high < 0:
+            return f"the interval lies {'above' if self.above else 'below'} 0"
+        return "within noise"
+
+    def __str__(self) -> str:
+        interval = "" if pd.isna(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]"
+        return f"{self.mean:+.2f}{interval}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether runs support, or refute, that a block helps in clutter because it looks."""
+
+    gain: Found | None
+    """On the primary outcome, against the baseline."""
+    steadier: Found | None
+    """Its slope over severity less the baseline's: above 0, it loses less with each step."""
+    beyond_static: Found | None
+    """On the primary outcome, against the static gate."""
+    harm: Found | None
+    """At the highest severity, by the gates of another image: the smaller harm of the same class and of another."""
+
+    @property
+    def conditions(self) -> Sequence[Found | None]:
+        """The four, of which all must lie above 0."""
+        return (self.gain, self.steadier, self.beyond_static, self.harm)
+
+    @property
+    def word(self) -> str:
+        """supported, refuted, or undecided; "not measured" where a variant or a baseline has no run."""
+        if self.gain is None:
+            return "not measured"
+        if self.gain.high < MARGIN:
+            return "refuted"
+        return "supported" if all(found is not None and found.above for found in self.conditions) else "undecided"
+
+
+def judge(
+    frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: str, static: str, types: str
+) -> Verdict:
+    """Hold a block's runs against the protocol.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        lesions: `study.frames.lesion_frame` of the same runs.
+        variant: the block's.
+        baseline: the variant that it is compared with.
+        static: the variant whose gates do not look.
+        types: the composition of the primary outcome.
+
+    Returns:
+        the verdict; a part of it is None where runs lack that it takes.
+
+    """
+    primary = areas(frame, types)
+    return Verdict(
+        gain=difference(primary, variant, baseline),
+        steadier=difference(slopes(frame, types), variant, baseline),
+        beyond_static=difference(primary, variant, static),
+        harm=_harm(lesions, variant),
+    )
+
+
+def difference(outcomes: pd.DataFrame, variant: str, reference: str) -> Found | None:
+    """Return a variant's difference from a reference, paired by seed; None without a pair.
+
+    Args:
+        outcomes: an outcome frame.
+        variant: the one.
+        reference: the other.
+
+    """
+    pair = outcomes[outcomes["variant"].isin([variant, reference])]
+    if pair["variant"].nunique() < 2:
+        return None
+    return _found(paired_differences(pair, reference), "difference")
+
+
+def _harm(lesions: pd.DataFrame, variant: str) -> Found | None:
+    chosen = lesions[(lesions["variant"] == variant) & lesions["lesion"].isin(_OTHERS)]
+    hardest = chosen[chosen["severity"] == chosen["severity"].max()]
+    found = [
+        _found(intervals(rows.rename(columns={"harm": "value"}).drop(columns=["low", "high"])), "mean")
+        for _, rows in hardest.groupby("lesion")
+    ]
+    each = [one for one in found if one is not None]
+    return min(each, key=lambda one: one.mean) if len(each) == len(_OTHERS) else None
+
+
+def _found(table: pd.DataFrame, middle: str) -> Found | None:
+    if table.empty:
+        return None
+    row = table.iloc[0]
+    return Found(float(row[middle]), float(row["low"]), float(row["high"]), int(row["seeds"]))
