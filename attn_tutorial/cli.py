@@ -228,7 +228,6 @@ _how = _together(
 
 def _start(study: "str | Study", preset: str, seeds: int | None, images: str | None, results: Path, **how: Any) -> None:
     """Train what is missing, print the table, and exit with the status that says how it went."""
-    from attn_tutorial.figures.tables import accuracy_table
     from attn_tutorial.study import Ledger, StudyInterrupted
     from attn_tutorial.study.start import start_study
 
@@ -238,9 +237,7 @@ def _start(study: "str | Study", preset: str, seeds: int | None, images: str | N
         click.echo(str(stop), err=True)
         sys.exit(130)
     ledger = Ledger(results)
-    frame = ledger.frame(runs)
-    if not frame.empty:
-        click.echo(accuracy_table(frame).to_string())
+    _show_accuracies(ledger.frame(runs))
     for planned in runs:
         record = ledger.get(planned.run_id)
         if record and record.error:
@@ -389,13 +386,9 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
 @_planned
 def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
     """Print accuracy in percent by variant and severity."""
-    from attn_tutorial.figures.tables import accuracy_table
-
     frame, source = _frame(name, preset, seeds, root, images, results)
     click.echo(f"{source}; preset {preset}")
-    for backbone, rows in frame.groupby("backbone", sort=False):
-        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}")
-        click.echo(accuracy_table(rows).to_string())
+    _show_accuracies(frame)
 
 
 @study.command("export")
@@ -503,6 +496,15 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
         click.echo(f"run {run_id}: the record in {into} stays; it and the other are {difference}", err=True)
     if merged.kept or merged.refused:
         sys.exit(1)
+
+
+def _show_accuracies(frame: "pd.DataFrame") -> None:
+    """Print accuracy by variant and severity, backbones apart."""
+    from attn_tutorial.figures.tables import accuracy_table
+
+    for backbone, rows in frame.groupby("backbone", sort=False):
+        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}")
+        click.echo(accuracy_table(rows).to_string())
 
 
 def _frame(

@@ -208,6 +208,19 @@ def test_a_study_of_ones_own_runs_from_its_file(study, tmp_path):
     assert "mine.yaml, line 4, column 1" in result.output
 
 
+def test_a_study_of_several_backbones_shows_them_apart_when_it_ends(study, tmp_path):
+    file = tmp_path / "sizes.yaml"
+    file.write_text(
+        "title: t\nquestion: q\nbaseline: narrow\nfixed: {evaluation: {images: 20, types: [noise], recalibrated: [], "
+        "look: null}}\nvariants: {narrow: {backbone: {width: 16}}, wide: {backbone: {width: 24}}}\n"
+    )
+    result = study("run", "--runner", "serial", "--device", "cpu", name=file)
+    assert result.exit_code == 0, result.output
+    assert [line for line in result.output.splitlines() if line.startswith("ResNet-8")] == [
+        "ResNet-8, width 16; seeds: 1", "ResNet-8, width 24; seeds: 1",
+    ]  # fmt: skip
+
+
 def test_list_counts_runs_and_estimates_their_time_once_it_was_measured(tmp_path, monkeypatch):
     from attn_tutorial.study.study import Study
 
