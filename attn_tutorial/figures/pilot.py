@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from attn_tutorial.figures.tables import main_types
+from attn_tutorial.figures.tables import difference_table, main_types
 from attn_tutorial.study.outcomes import BASELINE, areas, slopes
 from attn_tutorial.study.statistics import MARGIN, intervals
 from attn_tutorial.study.verdicts import Found, Verdict, difference, judge
@@ -32,15 +32,19 @@ def verdict_table(
         baseline: the variant that they are compared with.
 
     Returns:
-        a row for each variant that has runs: means in points with their 95 % t intervals, as text; `seeds`; `verdict`.
+        a row for each variant that has runs; means in points with their 95 % t intervals, as text; `80 % power`, as in
+        `difference_table`; `seeds`; `verdict`.
 
     """
     types = main_types(frame)
-    found = {
-        name: judge(frame, lesions, name, baseline, static, types) for name in variants if name in set(frame["variant"])
-    }
-    rows = {name: _row(verdict, static) for name, verdict in found.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    there = [name for name in variants if name in set(frame["variant"])]
+    compared = frame[frame["variant"].isin([baseline, *there])]
+    power = difference_table(compared, types, baseline, family=there)["80 % power"]
+    rows = {name: _row(judge(frame, lesions, name, baseline, static, types), static) for name in there}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    if len(table):
+        table.insert(1, "80 % power", power.reindex(there))
+    return table
 
 
 def _row(verdict: Verdict, static: str) -> dict[str, object]:

@@ -125,7 +125,7 @@ class Study(Part):
         for name in self.variants:
             if name != self.baseline:
                 found.setdefault(self.references.get(name, self.baseline), []).append(name)
-        return {reference: names for reference, names in found.items() if names}
+        return found
 
     @classmethod
     def load(cls, name: str) -> Self:

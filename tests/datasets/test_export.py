@@ -268,10 +268,11 @@ def test_bad_arguments(tmp_path, train):
 
 
 EXPORT = """
-import sys
+import signal, sys
 import numpy as np
 from attn_tutorial.datasets import Clutter, as_image_set, export_canvases
 from attn_tutorial.errors import InputError
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a start in the background ignores
 folder, form, wait_for = sys.argv[1:]
 pixels = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
 if wait_for:
