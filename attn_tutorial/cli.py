@@ -432,7 +432,9 @@ def networks(
         raise click.UsageError(f"--variant {unknown[0]!r} was given; allowed are {', '.join(known)}")
     chosen = [run for run in planned if run.spec.seed == seed and (not variants or run.variant in variants)]
     ledger = Ledger(results)
-    named = [(run.variant, record) for run in chosen if (record := ledger.get(run.run_id))]
+    records = [(run.variant, ledger.get(run.run_id)) for run in chosen]
+    # One that ended badly is left out, unless it was asked for by name.
+    named = [(name, record) for name, record in records if record and (variants or record.status == "done")]
     lacking = [run.variant for run in chosen if run.variant not in dict(named)]
     if lacking and (variants or not named):
         raise click.ClickException(

@@ -154,8 +154,11 @@ def test_networks_leave_as_files_with_a_card(study, ledger, tmp_path):
     assert files == {"cbam.onnx", "non_local.onnx", "README.md"}
     assert "cbam.onnx: " in result.output
     (ledger.folder / f"{record_of(ledger, 'se').run_id}.json").unlink()
+    spoil(ledger, "baseline", status="diverged", error="the loss became nan")
     assert study("networks", "--out", tmp_path / "all").exit_code == 0
-    assert not (tmp_path / "all" / "se.onnx").exists()
+    assert {path.stem for path in (tmp_path / "all").glob("*.onnx")} == {"cbam", "non_local"}
+    refused = study("networks", "--variant", "baseline", "--out", tmp_path / "none")
+    assert "(baseline) is diverged: there is no network to export" in refused.output
 
 
 @pytest.mark.parametrize(

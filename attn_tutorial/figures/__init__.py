@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pilot": ["benchmark_sentence", "contrast_sentences", "verdict_sentences", "verdict_table"],
         "rates": ["describe_rate_curves", "rate_curves"],
         "reruns": ["describe_rerun_figure", "rerun_figure", "rerun_table"],
+        "results": ["show_held", "show_results"],
         "steps": ["check_steps"],
         "style": ["palette", "show", "show_table"],
         "tables": [

@@ -8,6 +8,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from attn_tutorial.blocks.options import BLOCK_OPTIONS, check_choice
+from attn_tutorial.figures.results import scale
 from attn_tutorial.figures.style import show_table
 from attn_tutorial.figures.tables import PRIMARY, accuracy_table, difference_table
 from attn_tutorial.study import Held, Ledger, Study, study_names
@@ -28,7 +29,7 @@ class Finding:
     baseline: str
     """The variant that they are compared with: the study's baseline, or another reference of its."""
     family: list[str]
-    """The study's blocks under test that are compared with it, over which Holm's correction is taken."""
+    """The study's blocks under test, over which Holm's correction is taken."""
 
 
 def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
@@ -54,8 +55,7 @@ def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
             chosen = {run.run_id for run in kind.runs if run.variant in names} & new
             frame = ledger.frame(run for run in kind.runs if run.variant == reference or run.run_id in chosen)
             if set(frame[frame["types"] == PRIMARY]["variant"]) - {reference}:
-                family = [name for name in study.family if name in names]
-                findings.append(Finding(_about(study, kind, frame), frame, reference, family))
+                findings.append(Finding(_about(study, kind, frame), frame, reference, study.family))
         shown |= new
     return findings
 
@@ -70,15 +70,16 @@ def sentences(frame: pd.DataFrame, baseline: str = BASELINE, family: Sequence[st
 
     """
     differences = difference_table(frame, baseline=baseline, family=family)
+    reference = "the baseline" if baseline == BASELINE else f"`{baseline}`"
     texts = []
     for variant in frame["variant"].unique():
         if variant == baseline:
             continue
         if variant not in differences.index:
-            texts.append(f"`{variant}`: no run of the baseline has the same seed, so there is no difference to take.")
+            texts.append(f"`{variant}`: no run of {reference} has the same seed, so there is no difference to take.")
             continue
         row = differences.loc[variant]
-        start = f"`{variant}`: {row['difference']:+.2f} points against the baseline"
+        start = f"`{variant}`: {row['difference']:+.2f} points against {reference}"
         if row["seeds"] == 1:
             texts.append(f"{start}, from one seed. One seed gives no interval, so nothing can be concluded.")
         else:
@@ -137,6 +138,6 @@ def _about(study: Study, kind: Held, frame: pd.DataFrame) -> str:
     spec, images = kind.runs[0].spec, frame["images"].iloc[0]
     start = "" if study.name == _MAIN else "Exploratory: "
     return (
-        f"{start}{study.title}; {kind.images.source}; preset {kind.preset}; seeds: {frame['seed'].nunique()}; "
-        f"{spec.training.samples:,} training samples; {images:,} images of split {spec.evaluation.split}"
+        f"{start}{study.title}; {kind.images.source}; preset {kind.preset}; {scale(kind, frame)}; "
+        f"{images:,} images of split {spec.evaluation.split}"
     )

@@ -14,7 +14,7 @@ from attn_tutorial.study.verdicts import Found, Verdict, difference, judge
 _SAYS = {
     "supported": "supports that it helps in clutter because it looks: all four conditions hold",
     "refuted": f"speaks against it: the interval lies below +{MARGIN:g} points, so a gain worth having is unlikely",
-    "undecided": "is undecided",
+    "undecided": "is undecided, as not all four conditions are shown to hold",
     "not measured": "is not measured yet",
 }
 
@@ -33,26 +33,26 @@ def verdict_table(
 
     Returns:
         a row for each variant that has runs; means in points with their 95 % t intervals, as text; `80 % power`, as in
-        `difference_table`; `seeds`; `verdict`.
+        `difference_table`; `seeds`; `verdict`; `not shown`: the conditions that are not.
 
     """
     types = main_types(frame)
     there = [name for name in variants if name in set(frame["variant"])]
     compared = frame[frame["variant"].isin([baseline, *there])]
     power = difference_table(compared, types, baseline, family=there)["80 % power"]
-    rows = {name: _row(judge(frame, lesions, name, baseline, static, types), static) for name in there}
+    rows = {name: _row(judge(frame, lesions, name, baseline, static, types)) for name in there}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
     if len(table):
         table.insert(1, "80 % power", power.reindex(there))
     return table
 
 
-def _row(verdict: Verdict, static: str) -> dict[str, object]:
-    names = ("gain over the baseline", "slope beyond the baseline's", f"gain over {static}", "harm by another's gates")
+def _row(verdict: Verdict) -> dict[str, object]:
     return {
-        **{name: "–" if each is None else str(each) for name, each in zip(names, verdict.conditions, strict=True)},
+        **{name: "–" if each is None else str(each) for name, each in verdict.conditions.items()},
         "seeds": verdict.gain.seeds if verdict.gain else 0,
         "verdict": verdict.word,
+        "not shown": ", ".join(verdict.not_shown),
     }
 
 
@@ -60,7 +60,7 @@ def verdict_sentences(table: pd.DataFrame) -> list[str]:
     """Say each row of a verdict table in a sentence."""
     return [
         f"`{name}` {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
-        f"{_seeds(row['seeds'])})."
+        f"{_seeds(row['seeds'])}{'; not shown: ' + row['not shown'] if row['not shown'] else ''})."
         for name, row in table.to_dict("index").items()
         if row["seeds"]
     ]

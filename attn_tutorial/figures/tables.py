@@ -153,7 +153,7 @@ def record_table(frame: pd.DataFrame) -> pd.DataFrame:
 def _power(row: pd.Series, blocks: int, tested: bool) -> float:
     from attn_tutorial.study.statistics import minimal_detectable_effect
 
-    if pd.isna(row["sd"]):
+    if pd.isna(row["within_noise"]):  # there is no interval
         return float("nan")
     found = minimal_detectable_effect(row["sd"], [row["seeds"]], blocks)
     return float(found["holm" if tested else "uncorrected"][0])

@@ -20,8 +20,8 @@ and in a page. This card is written by the package from the runs' records; no nu
 Each is one ONNX file with its weights inside. Input: `canvas`, uint8 (batch, 3, {side}, {side}), red, green and blue,
 as `attn_tutorial.datasets.Clutter` renders them; the scaling is part of the network. Outputs: `logits`, float32
 (batch, {classes}), in the order {names};
-and the attention maps of each slot, as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial` (batch, 1, H, W) or
-`….pairwise` (batch, N, M).
+and the attention maps of each slot, as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial` (batch, 1, H, W),
+`….full` (batch, C, H, W) or `….pairwise` (batch, N, M).
 
 ```python
 import numpy, onnxruntime

@@ -39,7 +39,10 @@ def load_network(ledger: Ledger, record: Record) -> nn.Module:
     """
     path = ledger.weights_path(record.run_id)
     name = f"the weights of run {record.run_id} ({record.variant}, seed {record.spec.seed})"
-    again = "train the run again: the same machine and versions give the same weights"
+    again = (
+        f"to make them anew, move {record.run_id}.json out of {ledger.folder} and run the study again; the same kind "
+        "of machine and versions give the same weights"
+    )
     if not path.is_file():
         raise LedgerError(f"{name} are not in {path.parent}: {again}")
     model = build_network(record.spec, _CLASSES)
@@ -47,10 +50,10 @@ def load_network(ledger: Ledger, record: Record) -> nn.Module:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         cause = type(error).__name__
-        raise LedgerError(f"{name} cannot be read from {path} ({cause}): delete it, and {again}") from None
+        raise LedgerError(f"{name} cannot be read from {path} ({cause}): delete it; {again}") from None
     if (found := weights_sha256(model)) != record.weights_sha256:
         raise LedgerError(
             f"{path} holds a network with sha256 {found[:16]}…, but the record of the run names "
-            f"{str(record.weights_sha256)[:16]}…: delete it, and {again}"
+            f"{str(record.weights_sha256)[:16]}…: delete it; {again}"
         )
     return model.eval()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from attn_tutorial.datasets import to_input
 from attn_tutorial.errors import InputError
 from attn_tutorial.evaluation import attention_maps
+from attn_tutorial.spec import SEEN
 from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.model_card import model_card
 from attn_tutorial.study.networks import load_network
@@ -93,9 +94,11 @@ def export_networks(
 
     Raises:
         LedgerError: a record is not done, or its weights are not there or not those that it names.
-        InputError: the folder cannot be written to; see also `onnx_network`.
+        InputError: two networks have one name, or one card cannot tell of them all, since they were not trained in one
+            clutter or not tested alike; the folder cannot be written to; see also `onnx_network`.
 
     """
+    _check_alike(named)
     contents: dict[str, bytes] = {}
     for name, record in named:
         if record.status != "done":
@@ -112,6 +115,28 @@ def export_networks(
             f"--out {out} was given and cannot be written ({error.strerror}): name another folder"
         ) from None
     return [out / file for file in contents]
+
+
+def _check_alike(named: Sequence[tuple[str, Record]]) -> None:
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"networks called {', '.join(names)} were given, some by one name, as those of two backbones are: export "
+            "each kind by itself"
+        )
+    first = named[0][1].spec
+    for name, record in named:
+        tested = record.spec.evaluation
+        if (record.spec.clutter, tested) != (first.clutter, first.evaluation):
+            raise InputError(
+                f"networks {names[0]} and {name} were given, which were not trained in one clutter, or not tested "
+                "alike: one card cannot tell of both; name some of a kind with --variant"
+            )
+    if SEEN not in first.evaluation.types or not any(first.evaluation.severities):
+        raise InputError(
+            f"network {names[0]} was given, which was tested on {', '.join(first.evaluation.types)} at severities "
+            f"{', '.join(map(str, first.evaluation.severities))}; a card tells of {SEEN} at severities above 0"
+        )
 
 
 def _facts(name: str, record: Record, classes: Sequence[str]) -> dict[str, str]:

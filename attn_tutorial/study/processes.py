@@ -107,6 +107,8 @@ def _start_worker(threads: int, messages: Any, halt: Any, parent: int) -> None:
 
 def _end_at_once() -> None:
     """End a worker without taking torch's thousands of modules down one by one, which takes a second and a half."""
+    if sys.exc_info()[0] is not None:
+        return  # what went wrong is still to be printed
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,6 +1,7 @@
 """What the pilot's protocol says of a block: the four conditions that were written down before its runs."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,7 +32,7 @@ class Found:
         if pd.isna(self.low):
             return "one seed, no interval" if self.seeds == 1 else "no interval"
         if self.low > 0 or self.high < 0:
-            return f"the interval lies {'above' if self.above else 'below'} 0"
+            return "the interval excludes 0 (not tested)"
         return "within noise"
 
     def __str__(self) -> str:
@@ -50,12 +51,22 @@ class Verdict:
     beyond_static: Found | None
     """On the primary outcome, against the static gate."""
     harm: Found | None
-    """At the highest severity, by the gates of another image: the smaller harm of the same class and of another."""
+    """At the highest severity, by the gates of another image: of the same class or of another, the less certain one."""
 
     @property
-    def conditions(self) -> Sequence[Found | None]:
-        """The four, of which all must lie above 0."""
-        return (self.gain, self.steadier, self.beyond_static, self.harm)
+    def conditions(self) -> Mapping[str, Found | None]:
+        """The four, of which all must lie above 0, by what they are called in tables."""
+        return {
+            "gain over the baseline": self.gain,
+            "slope beyond the baseline's": self.steadier,
+            "gain over the static gate": self.beyond_static,
+            "harm by another's gates": self.harm,
+        }
+
+    @property
+    def not_shown(self) -> list[str]:
+        """Those that do not lie above 0."""
+        return [name for name, found in self.conditions.items() if found is None or not found.above]
 
     @property
     def word(self) -> str:
@@ -64,7 +75,7 @@ class Verdict:
             return "not measured"
         if self.gain.high < MARGIN:
             return "refuted"
-        return "supported" if all(found is not None and found.above for found in self.conditions) else "undecided"
+        return "undecided" if self.not_shown else "supported"
 
 
 def judge(
@@ -116,7 +127,9 @@ def _harm(lesions: pd.DataFrame, variant: str) -> Found | None:
         for _, rows in hardest.groupby("lesion")
     ]
     each = [one for one in found if one is not None]
-    return min(each, key=lambda one: one.mean) if len(each) == len(_OTHERS) else None
+    # Both must lie above 0: the one decides whose interval reaches lowest, or that has none, which shows nothing.
+    lowest = min(each, key=lambda one: -math.inf if pd.isna(one.low) else one.low, default=None)
+    return lowest if len(each) == len(_OTHERS) else None
 
 
 def _found(table: pd.DataFrame, middle: str) -> Found | None:

@@ -12,6 +12,7 @@ import torch
 from attn_tutorial.datasets import to_input
 from attn_tutorial.errors import InputError
 from attn_tutorial.evaluation import attention_maps
+from attn_tutorial.spec import ClutterSpec, EvaluationSpec
 from attn_tutorial.study import Ledger, run_study
 from attn_tutorial.study.ledger import LedgerError
 from attn_tutorial.study.networks import load_network, save_weights
@@ -45,7 +46,7 @@ def test_weights_that_are_not_there_or_not_those_of_the_record_are_refused(train
             load_network(ledger, record)
 
     path.write_bytes(whole[: len(whole) // 2])
-    refusal(rf"run {record.run_id} \(cbam, seed 0\) cannot be read from {re.escape(str(path))} .*: delete it, and")
+    refusal(rf"run {record.run_id} \(cbam, seed 0\) cannot be read from {re.escape(str(path))} .*: delete it; to make")
     path.write_bytes(whole)
     network = load_network(ledger, record)
     with torch.no_grad():
@@ -53,7 +54,7 @@ def test_weights_that_are_not_there_or_not_those_of_the_record_are_refused(train
     save_weights(ledger, record.run_id, network)
     refusal(r"but the record of the run names [0-9a-f]{16}…: delete it")
     path.unlink()
-    refusal(r"are not in .*weights: train the run again")
+    refusal(rf"are not in .*weights: to make them anew, move {record.run_id}.json out of .*runs and run the study")
 
 
 def test_a_folder_that_takes_no_weights_costs_them_and_not_the_record(setting, plan, tmp_path):
@@ -107,6 +108,20 @@ def test_what_cannot_be_exported_says_so(trained, tmp_path, monkeypatch):
     failed = record.model_copy(update={"status": "failed"})
     with pytest.raises(LedgerError, match=f"run {record.run_id} .cbam. is failed: there is no network"):
         export_networks(ledger, [("cbam", failed)], CLASSES, tmp_path)
+    with pytest.raises(InputError, match=r"cbam, cbam were given, some by one name"):
+        export_networks(ledger, [("cbam", record)] * 2, CLASSES, tmp_path)
+    for words, change in (
+        ("clean and other were given, which were not trained in one clutter", {"clutter": ClutterSpec(canvas=40)}),
+        ("clean and other were given, .* or not tested alike", {"evaluation": EvaluationSpec(images=3)}),
+    ):
+        other = record.model_copy(update={"spec": record.spec.model_copy(update=change)})
+        with pytest.raises(InputError, match=words):
+            export_networks(ledger, [("clean", record), ("other", other)], CLASSES, tmp_path)
+    tested = record.spec.evaluation.model_copy(update={"types": ("noise",), "severities": (0,)})
+    clean = record.model_copy(update={"spec": record.spec.model_copy(update={"evaluation": tested})})
+    with pytest.raises(InputError, match=r"was tested on noise at severities 0; a card tells of fragments.noise"):
+        export_networks(ledger, [("clean", clean)], CLASSES, tmp_path)
+    assert list(tmp_path.glob("*.onnx")) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--out .*file was given and cannot be written"):
         export_networks(ledger, [("cbam", record)], CLASSES, tmp_path / "file")

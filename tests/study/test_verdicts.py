@@ -57,6 +57,18 @@ def test_support_wants_all_four_conditions():
     assert verdict((81, 3.5), other=-1.0).word == "undecided"
 
 
+def test_of_two_harms_the_less_certain_one_decides():
+    frame = accuracies(baseline=(80, 4), block=(81, 3.5), static=(80, 4))
+    wide = lesions(same=1.0, other=2.0)
+    wide["harm"] += 4 * (wide["seed"] - 1) * (wide["lesion"] == "other_class") * (wide["severity"] == 5)
+    found = judge(frame, wide, "block", "baseline", "static", TYPES)
+    assert found.harm.mean == pytest.approx(2.0), "larger, but its interval holds 0"
+    assert (found.not_shown, found.word) == (["harm by another's gates"], "undecided")
+    alike = lesions(same=1.0, other=2.0)
+    alike.loc[alike["lesion"] == "other_class", "harm"] = 2.0  # seeds that do not differ: no interval
+    assert judge(frame, alike, "block", "baseline", "static", TYPES).word == "undecided"
+
+
 def test_refuted_is_what_gains_less_than_the_margin():
     assert verdict((80.1, 4)).word == "refuted"
     assert verdict((78, 4)).word == "refuted"
@@ -82,8 +94,8 @@ def test_what_is_missing_is_not_made_up():
 
 def test_a_difference_is_read_by_its_interval():
     outcomes = areas(accuracies(baseline=(80, 4), block=(81, 4), static=(79, 4)), TYPES)
-    assert difference(outcomes, "block", "baseline").reading == "the interval lies above 0"
-    assert difference(outcomes, "baseline", "block").reading == "the interval lies below 0"
+    assert difference(outcomes, "block", "baseline").reading == "the interval excludes 0 (not tested)"
+    assert difference(outcomes, "baseline", "block").reading == "the interval excludes 0 (not tested)"
     assert difference(outcomes, "baseline", "none") is None
     noisy = outcomes.assign(value=outcomes["value"] + outcomes["seed"] * (outcomes["variant"] == "block") * 3)
     assert difference(noisy, "block", "baseline").reading == "within noise"
