@@ -1,15 +1,17 @@
 """Trained networks are kept beside their records, are those that the records name, and leave as ONNX files."""
 
 import json
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import onnx
 import onnxruntime
 import pytest
 import torch
 
-from attn_tutorial.datasets import to_input
+from attn_tutorial.datasets import Clutter, load_images, to_input
 from attn_tutorial.errors import InputError
 from attn_tutorial.evaluation import attention_maps
 from attn_tutorial.spec import ClutterSpec, EvaluationSpec
@@ -128,3 +130,41 @@ def test_what_cannot_be_exported_says_so(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"pip install -e .*onnx"):
         onnx_network(load_network(ledger, record), 48, {})
+
+
+PUBLISHED = Path(__file__).parents[2] / "data"
+
+
+def published():
+    """The published networks: each one's facts, its session and its record."""
+    ledger = Ledger(PUBLISHED / "results")
+    for file in sorted((PUBLISHED / "networks").glob("*.onnx")):
+        facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+        yield file, facts, onnxruntime.InferenceSession(file), ledger.get(facts["run_id"])
+
+
+def test_the_published_networks_are_those_of_published_records():
+    names = []
+    for file, facts, session, record in published():
+        assert record is not None, file.name
+        assert (record.weights_sha256, record.variant) == (facts["weights_sha256"], facts["variant"])
+        assert file.stat().st_size <= 1_500_000
+        assert {output.name for output in session.get_outputs()} > {"logits"} or file.stem == "baseline"
+        assert record.run_id in (PUBLISHED / "networks" / "README.md").read_text()
+        names.append(file.stem)
+    assert names == ["baseline", "cbam", "non_local", "se"]
+
+
+@pytest.mark.cifar
+def test_the_published_networks_are_as_accurate_as_their_records_say(tmp_path):
+    if not os.environ.get("ATTN_TUTORIAL_CIFAR10"):
+        pytest.skip("ATTN_TUTORIAL_CIFAR10 is not set: the published networks are not tested on CIFAR-10")
+    test = load_images("cifar10", "test", tmp_path).take(1000)
+    batch = Clutter(severity=3).render(test, torch.arange(len(test)))
+    for file, facts, session, record in published():
+        if facts["images"] != test.source:
+            pytest.skip(f"the networks learnt from {facts['images']}, and here is {test.source}")
+        (logits,) = session.run(["logits"], {"canvas": batch.canvas.numpy()})
+        found = (torch.from_numpy(logits).argmax(1) == batch.label).float().mean().item()
+        [said] = [row.accuracy for row in record.accuracy if (row.types, row.severity) == ("fragments+noise", 3)]
+        assert found == pytest.approx(said, abs=0.05), file.name  # 3.5 standard errors of 1,000 images
