@@ -1,7 +1,7 @@
 """Curves of a study from the ledger: accuracy over severity, loss over training."""
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -17,6 +17,8 @@ from attn_tutorial.study.statistics import intervals
 
 _MOST_LINES = 6
 _COLUMNS = 3
+_PANEL = VARIANT_COLOURS["se"]
+"""Of the lines in a panel of their own."""
 
 
 def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None, baseline: str = BASELINE) -> Figure:
@@ -67,26 +69,34 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
 
 
 def _difference_panels(differences: pd.DataFrame) -> Figure:
-    variants = differences["variant"].unique()
+    figure, panels = _panels([*differences["variant"].unique()])
+    means = _intervals(differences, "difference")
+    for variant, axes in panels.items():
+        shown = means[means["variant"] == variant]
+        _draw_seeds(axes, differences[differences["variant"] == variant], "difference", {variant: _PANEL})
+        axes.plot(shown["severity"], shown["mean"], marker="o", color=_PANEL)
+        _draw_bars(axes, shown["severity"], shown, _PANEL)
+        axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
+        axes.set(xticks=sorted(differences["severity"].unique()))
+    figure.supxlabel("severity", fontsize=12)
+    figure.supylabel("points above the baseline", fontsize=12)
+    return figure
+
+
+def _panels(variants: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
+    """A small panel for each variant, on shared axes."""
     rows = -(-len(variants) // _COLUMNS)
     figure, grid = plt.subplots(
         rows, _COLUMNS, figsize=(6.4, 1.5 * rows + 0.3), sharex=True, sharey=True, squeeze=False
     )
-    colours = dict.fromkeys(variants, VARIANT_COLOURS["se"])
-    means = _intervals(differences, "difference")
-    for axes, variant in zip(grid.flat, variants, strict=False):
-        shown = means[means["variant"] == variant]
-        _draw_seeds(axes, differences[differences["variant"] == variant], "difference", colours)
-        axes.plot(shown["severity"], shown["mean"], marker="o", color=colours[variant])
-        _draw_bars(axes, shown["severity"], shown, colours[variant])
-        axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
-        axes.set_title(textwrap.fill(variant, 20), fontsize=10)
-        axes.set(xticks=sorted(differences["severity"].unique()))
     for axes in grid.flat[len(variants) :]:
         axes.set_axis_off()
-    figure.supxlabel("severity", fontsize=12)
-    figure.supylabel("points above the baseline", fontsize=12)
-    return figure
+    panels = dict(zip(variants, grid.flat, strict=False))
+    for variant, axes in panels.items():
+        axes.set_title(textwrap.fill(variant, 20), fontsize=10)
+    for axes in list(panels.values())[-_COLUMNS:]:
+        axes.tick_params(labelbottom=True)  # the lowest of each column, also where the last row is not full
+    return figure, panels
 
 
 def _draw_seeds(axes: Axes, data: pd.DataFrame, measure: str, colours: Mapping[str, str]) -> None:
@@ -115,7 +125,11 @@ def _differences(chosen: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def learning_curves(records: Iterable[Record]) -> Figure:
-    """Training loss and training accuracy over the images seen: a line for each run."""
+    """Training loss and training accuracy over the images seen: a line for each run.
+
+    Where there are more variants than lines can be told apart, each gets a panel of its own, with the losses only and
+    with the baseline's runs behind.
+    """
     points = pd.DataFrame(
         [
             {
@@ -129,6 +143,8 @@ def learning_curves(records: Iterable[Record]) -> Figure:
             for point in record.curve
         ]
     )
+    if points["variant"].nunique() > _MOST_LINES:
+        return _loss_panels(points)
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.0))
     for axes, measure in zip(panels, ("loss", "accuracy in %"), strict=True):
         sns.lineplot(
@@ -136,6 +152,19 @@ def learning_curves(records: Iterable[Record]) -> Figure:
             palette=palette(points["variant"]), linewidth=1.2, legend=measure == "loss", ax=axes,
         )  # fmt: skip
     panels[0].legend(title=None)
+    return figure
+
+
+def _loss_panels(points: pd.DataFrame) -> Figure:
+    variants = [name for name in points["variant"].unique() if name != BASELINE]
+    figure, panels = _panels(variants)
+    behind = points[points["variant"] == BASELINE]
+    for variant, axes in panels.items():
+        for rows, colour in ((behind, VARIANT_COLOURS["baseline"]), (points[points["variant"] == variant], _PANEL)):
+            for _, run in rows.groupby("run"):
+                axes.plot(run["thousand images"], run["loss"], color=colour, linewidth=1)
+    figure.supxlabel("thousand images", fontsize=12)
+    figure.supylabel("loss in training" + (f"; grey: {BASELINE}" if len(behind) else ""), fontsize=12)
     return figure
 
 
@@ -165,11 +194,19 @@ def describe_severity_curves(frame: pd.DataFrame, types: str | None = None) -> s
 
 
 def describe_learning_curves(records: Iterable[Record]) -> str:
-    """Say in a sentence what `learning_curves` shows."""
-    ends = "; ".join(
-        f"{record.variant} seed {record.spec.seed}: loss {first.loss:.2f} to {last.loss:.2f}, "
-        f"accuracy {first.accuracy:.0%} to {last.accuracy:.0%}"
-        for record in records
-        for first, last in [(record.curve[0], record.curve[-1])]
+    """Say in a sentence what `learning_curves` shows: how each variant's runs begin and end, on average."""
+    ends = pd.DataFrame(
+        [
+            (record.variant, first.loss, last.loss, first.accuracy, last.accuracy)
+            for record in records
+            for first, last in [(record.curve[0], record.curve[-1])]
+        ],
+        columns=["variant", "loss", "to_loss", "accuracy", "to_accuracy"],
     )
-    return f"Training loss and training accuracy over the images seen, from first to last. {ends}."
+    means = "; ".join(
+        f"{variant} ({len(rows)} {'run' if len(rows) == 1 else 'runs'}): "
+        f"loss {rows['loss'].mean():.2f} to {rows['to_loss'].mean():.2f}, "
+        f"accuracy {rows['accuracy'].mean():.0%} to {rows['to_accuracy'].mean():.0%}"
+        for variant, rows in ends.groupby("variant", sort=False)
+    )
+    return f"Training loss and training accuracy over the images seen, from first to last, means over runs: {means}."

@@ -78,9 +78,7 @@ class Verdict:
         return "undecided" if self.not_shown else "supported"
 
 
-def judge(
-    frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: str, static: str, types: str
-) -> Verdict:
+def judge(frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: str, static: str, types: str) -> Verdict:
     """Hold a block's runs against the protocol.
 
     Args:
