@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "looking": [
             "describe_lesion_figure",
             "describe_looking_figure",
+            "harm_overview",
             "harm_table",
             "lesion_figure",
             "looking_figure",

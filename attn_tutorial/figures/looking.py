@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
-from attn_tutorial.figures.tables import main_types
+from attn_tutorial.figures.tables import main_types, with_interval
 from attn_tutorial.study.outcomes import BASELINE, areas, check_kinds
 from attn_tutorial.study.statistics import intervals, seed_differences
 
@@ -57,6 +57,21 @@ def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append(table.assign(lesion=lesion, severity=severity, clear=(table["low"] > 0) | (table["high"] < 0)))
     columns = ["variant", "lesion", "severity", "harm", "low", "high", "seeds", "clear"]
     return pd.concat(rows)[columns].reset_index(drop=True) if rows else pd.DataFrame(columns=columns)
+
+
+def harm_overview(frame: pd.DataFrame) -> pd.DataFrame:
+    """`harm_table` for reading: a row for each variant and lesion, a column a severity, intervals as text."""
+    table = harm_table(frame)
+    texts = table.rename(columns={"harm": "mean"}).apply(with_interval, axis="columns")
+    wide = table.assign(severity="severity " + table["severity"].astype(str), harm=texts).pivot(
+        index=["variant", "lesion"], columns="severity", values="harm"
+    )
+    order = table[["variant", "lesion"]].drop_duplicates().sort_values("variant", key=_as_given, kind="stable")
+    return wide.loc[pd.MultiIndex.from_frame(order)].fillna("–").rename_axis(columns=None).reset_index()
+
+
+def _as_given(names: pd.Series) -> pd.Series:
+    return names.map({name: place for place, name in enumerate(names.unique())})
 
 
 def lesion_figure(frame: pd.DataFrame) -> Figure:

@@ -120,13 +120,14 @@ def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: s
         "beyond the baseline's": paired_differences(falls, baseline).set_index("variant"),
         "relative clutter error": intervals(relative_clutter_error(frame, baseline=baseline)).set_index("variant"),
     }
-    texts = {name: table.apply(_with_interval, axis="columns") for name, table in columns.items() if len(table)}
+    texts = {name: table.apply(with_interval, axis="columns") for name, table in columns.items() if len(table)}
     return pd.DataFrame(texts, index=own.index).fillna("–").assign(seeds=own["seeds"])
 
 
-def _with_interval(row: pd.Series) -> str:
+def with_interval(row: pd.Series) -> str:
+    """A mean or a difference as text, with its interval where it has one."""
     middle = row["mean"] if "mean" in row else row["difference"]
-    return f"{middle:.2f}" if pd.isna(row["low"]) else f"{middle:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{middle:z.2f}" if pd.isna(row["low"]) else f"{middle:z.2f} [{row['low']:z.2f}, {row['high']:z.2f}]"
 
 
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:

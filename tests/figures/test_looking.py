@@ -8,6 +8,7 @@ from attn_tutorial.errors import InputError
 from attn_tutorial.figures import (
     describe_lesion_figure,
     describe_looking_figure,
+    harm_overview,
     harm_table,
     lesion_figure,
     looking_figure,
@@ -89,6 +90,25 @@ def test_with_one_seed_the_interval_is_that_over_its_images():
     table = table.set_index("lesion")
     assert table.loc["identity", ["low", "high"]].tolist() == [2.75, 3.25]
     assert table["clear"].to_dict() == {"mean": False, "identity": True}
+
+
+def test_the_overview_has_a_row_a_lesion_and_a_column_a_severity():
+    table = harm_overview(make_lesions({**HARMS, "spatial": {"none": [0], "mean": [-0.001]}}))
+    assert table[["variant", "lesion"]].to_numpy().tolist() == [
+        ["se", "mean"], ["se", "identity"],
+        ["cbam", "mean"], ["cbam", "identity"], ["cbam", "shuffle"],
+        ["spatial", "mean"],
+    ]  # fmt: skip
+    low, high = stats.t.interval(0.95, 2, np.mean([2.0, 2.2, 1.9]), stats.sem([2.0, 2.2, 1.9]))
+    assert table.loc[4, "severity 0"] == f"2.03 [{low:.2f}, {high:.2f}]"
+    assert table.loc[4, "severity 5"] == f"4.07 [{2 * low:.2f}, {2 * high:.2f}]"
+    assert table.loc[5, "severity 0"] == "0.00 [-0.25, 0.25]", "no minus before nothing"
+
+
+def test_a_severity_without_a_lesion_has_a_dash():
+    frame = make_lesions(HARMS)
+    table = harm_overview(frame[(frame["lesion"] != "mean") | (frame["severity"] == 0)])
+    assert table.query("lesion == 'mean'")["severity 5"].tolist() == ["–", "–"]
 
 
 def test_the_heat_map_shows_the_harms_and_stars_clear_ones():
