@@ -433,8 +433,10 @@ def networks(
     chosen = [run for run in planned if run.spec.seed == seed and (not variants or run.variant in variants)]
     ledger = Ledger(results)
     records = [(run.variant, ledger.get(run.run_id)) for run in chosen]
-    # One that ended badly is left out, unless it was asked for by name.
-    named = [(name, record) for name, record in records if record and (variants or record.status == "done")]
+    named = [(name, record) for name, record in records if record]
+    # One that ended badly is left out, unless it was asked for by name or there is no other: the export says why.
+    ended_well = [(name, record) for name, record in named if record.status == "done"]
+    named = named if variants or not ended_well else ended_well
     lacking = [run.variant for run in chosen if run.variant not in dict(named)]
     if lacking and (variants or not named):
         raise click.ClickException(

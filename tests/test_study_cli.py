@@ -159,6 +159,11 @@ def test_networks_leave_as_files_with_a_card(study, ledger, tmp_path):
     assert {path.stem for path in (tmp_path / "all").glob("*.onnx")} == {"cbam", "non_local"}
     refused = study("networks", "--variant", "baseline", "--out", tmp_path / "none")
     assert "(baseline) is diverged: there is no network to export" in refused.output
+    for variant in ("cbam", "non_local"):
+        spoil(ledger, variant, status="diverged", error="the loss became nan")
+    refused = study("networks", "--out", tmp_path / "none")
+    assert refused.exit_code == 2
+    assert "is diverged: there is no network to export" in refused.output
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "clutter_dataset": ["ClutterDataset"],
         "export": ["export_canvases"],
         "images": ["ImageSet", "load_images"],
-        "names": ["CLUTTER_TYPES", "CLUTTER_VERSION", "DATASETS", "SEVERITIES", "SPLITS", "TILE"],
+        "names": ["CLASS_COUNT", "CLUTTER_TYPES", "CLUTTER_VERSION", "DATASETS", "SEVERITIES", "SPLITS", "TILE"],
         "store": ["Prepared", "prepare"],
     },
 )

@@ -8,6 +8,8 @@ CLUTTER_TYPES = ("fragments", "noise", "mosaic", "strokes", "veil")
 SEEN_TYPES: Final = ("fragments", "noise")
 """The types that training shows by default; the others are kept for tests on clutter never seen."""
 SEVERITIES = (0, 1, 2, 3, 4, 5)
+CLASS_COUNT = 10
+"""Of the project's own image sets."""
 TILE = 32
 """Side of the target image in pixels, for the project's own image sets."""
 CLUTTER_VERSION = 2

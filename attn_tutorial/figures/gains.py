@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from attn_tutorial.blocks.measure import count_flops, peak_bytes, seconds_in_turn
+from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
 from attn_tutorial.study import PlannedRun
@@ -16,7 +17,6 @@ from attn_tutorial.study.outcomes import BASELINE
 from attn_tutorial.study.statistics import paired_differences, seed_differences
 from attn_tutorial.training import build_network, thread_count
 
-_CLASSES = 10
 _MEASURES = {"parameters": "parameters", "MFLOP": "operations", "time": "time"}
 
 
@@ -40,7 +40,7 @@ def network_costs(runs: Iterable[PlannedRun], batch: int, rounds: int, baseline:
     """
     runs = list(runs)
     _check_baseline(baseline, [run.variant for run in runs])
-    networks = {run.variant: build_network(run.spec, _CLASSES) for run in runs}
+    networks = {run.variant: build_network(run.spec, CLASS_COUNT) for run in runs}
     side = runs[0].spec.clutter.canvas
     x = torch.randn((batch, 3, side, side), generator=torch.Generator().manual_seed(0)).requires_grad_()
     with thread_count(1):

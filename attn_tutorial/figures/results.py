@@ -3,6 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown, display
 
+from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.figures.curves import (
     describe_learning_curves,
     describe_severity_curves,
@@ -24,7 +25,7 @@ from attn_tutorial.study.outcomes import areas
 
 _KINDS = {"main": "", "pilot": "Pilot: "}
 """What to call results of the studies whose outcome was fixed in advance."""
-_CHANCE = 10  # percent; every image set has ten classes
+_CHANCE = 100 / CLASS_COUNT  # percent
 
 
 def show_results(study: Study, ledger: Ledger) -> None:

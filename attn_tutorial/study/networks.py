@@ -6,12 +6,11 @@ import warnings
 import torch
 from torch import nn
 
+from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.study.ledger import Ledger, LedgerError
 from attn_tutorial.study.record import Record
 from attn_tutorial.training import build_network, weights_sha256
 from attn_tutorial.training.files import write_whole
-
-_CLASSES = 10  # of every image set there is
 
 
 def save_weights(ledger: Ledger, run_id: str, model: nn.Module) -> None:
@@ -45,7 +44,7 @@ def load_network(ledger: Ledger, record: Record) -> nn.Module:
     )
     if not path.is_file():
         raise LedgerError(f"{name} are not in {path.parent}: {again}")
-    model = build_network(record.spec, _CLASSES)
+    model = build_network(record.spec, CLASS_COUNT)
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged

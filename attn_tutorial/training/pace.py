@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import torch
 
+from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.machine import Execution, choose_device, native_precision, thread_count
 from attn_tutorial.training.model import build_network
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
-
-_CLASSES = 10
 
 
 def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tuple[float, float]:
@@ -30,7 +29,7 @@ def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tup
     where = choose_device(device)
     execution = Execution(native_precision(where), "channels_last", threads=1, compiled=False)
     with thread_count(1):
-        model = execution.place(build_network(spec, _CLASSES), where)
+        model = execution.place(build_network(spec, CLASS_COUNT), where)
         optimisers = make_optimisers(model, spec.training)
         set_learning_rates(optimisers, spec.training, 0, 1)
         x = torch.zeros(batch, 3, spec.clutter.canvas, spec.clutter.canvas, device=where)
