@@ -19,6 +19,13 @@ _SAYS = {
 }
 
 
+_HEADINGS = {
+    "supported": "Helps in clutter because it looks",
+    "refuted": f"A gain of {MARGIN:g} points or more is unlikely",
+    "undecided": "Undecided",
+}
+
+
 def verdict_table(
     frame: pd.DataFrame, lesions: pd.DataFrame, variants: Sequence[str], static: str, baseline: str = BASELINE
 ) -> pd.DataFrame:
@@ -64,6 +71,17 @@ def verdict_sentences(table: pd.DataFrame) -> list[str]:
         for name, row in table.to_dict("index").items()
         if row["seeds"]
     ]
+
+
+def summary_sentences(table: pd.DataFrame) -> list[str]:
+    """Say in a few lines which blocks of a verdict table have which verdict, with their gains."""
+    measured = table[table["seeds"] > 0]
+    lines = []
+    for word, heading in _HEADINGS.items():
+        rows = measured[measured["verdict"] == word]
+        gains = [f"`{name}` ({gain})" for name, gain in rows["gain over the baseline"].items()]
+        lines.append(f"**{heading}**: {', '.join(gains) or f'none of the {len(measured)} measured'}.")
+    return lines
 
 
 def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:

@@ -136,6 +136,7 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     texts, shown = run("findings")
     assert f"**{len(plan) - 2} of {len(plan)} runs are done.**" in texts
     assert "The rest: 2 missing. **Until they are done this is an interim reading" in texts
+    assert "**Helps in clutter because it looks**: `se` (+" in texts
     assert "80.2 % of the test images right at severity 0 and 65.2 % at severity 5: 3.00 points less" in texts
     verdicts = table(shown, "Points of accuracy, means and 95 % t intervals over seeds")
     assert verdicts["verdict"].to_dict() == {
