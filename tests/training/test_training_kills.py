@@ -71,6 +71,7 @@ def kill_again_and_again(folder: Path, kills: int) -> None:
         round_ += 1
 
 
+@pytest.mark.timeout(900)  # a dozen processes in turn: minutes beside other work
 def test_a_few_kills(tmp_path):
     kill_again_and_again(tmp_path, kills=3)
 
