@@ -66,12 +66,9 @@ def harm_overview(frame: pd.DataFrame) -> pd.DataFrame:
     wide = table.assign(severity="severity " + table["severity"].astype(str), harm=texts).pivot(
         index=["variant", "lesion"], columns="severity", values="harm"
     )
-    order = table[["variant", "lesion"]].drop_duplicates().sort_values("variant", key=_as_given, kind="stable")
-    return wide.loc[pd.MultiIndex.from_frame(order)].fillna("–").rename_axis(columns=None).reset_index()
-
-
-def _as_given(names: pd.Series) -> pd.Series:
-    return names.map({name: place for place, name in enumerate(names.unique())})
+    for level in ("lesion", "variant"):  # as they come, not by the alphabet
+        wide = wide.reindex(table[level].unique(), level=level)
+    return wide.fillna("–").rename_axis(columns=None).reset_index()
 
 
 def lesion_figure(frame: pd.DataFrame) -> Figure:
