@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.figures.style import VARIANT_COLOURS, palette
+from attn_tutorial.figures.tables import interval_text
 from attn_tutorial.study.audit import AuditReport, Severity
 
 _LEAK = {"tile_removed": "tile removed", "tile_removed_other_classes": "tile removed, other classes only"}
@@ -43,7 +44,7 @@ def decline_table(report: AuditReport) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for row in report.decline.rows:
         if row.change is not None and row.low is not None and row.high is not None:
-            text = f"{100 * row.change:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+            text = interval_text(100 * row.change, 100 * row.low, 100 * row.high, "+.1f")
             rows.setdefault(row.types, {})[str(row.severity)] = text
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("severity")
 

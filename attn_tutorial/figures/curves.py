@@ -124,11 +124,16 @@ def _differences(chosen: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return others.assign(difference=others["accuracy"] - others["baseline"]).dropna(subset="difference")
 
 
-def learning_curves(records: Iterable[Record]) -> Figure:
+def learning_curves(records: Iterable[Record], baseline: str = BASELINE) -> Figure:
     """Training loss and training accuracy over the images seen: a line for each run.
 
     Where there are more variants than lines can be told apart, each gets a panel of its own, with the losses only and
     with the baseline's runs behind.
+
+    Args:
+        records: of the runs, each with a curve.
+        baseline: the variant whose runs stand behind the others.
+
     """
     points = pd.DataFrame(
         [
@@ -144,7 +149,7 @@ def learning_curves(records: Iterable[Record]) -> Figure:
         ]
     )
     if points["variant"].nunique() > _MOST_LINES:
-        return _loss_panels(points)
+        return _loss_panels(points, baseline)
     figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.0))
     for axes, measure in zip(panels, ("loss", "accuracy in %"), strict=True):
         sns.lineplot(
@@ -155,16 +160,16 @@ def learning_curves(records: Iterable[Record]) -> Figure:
     return figure
 
 
-def _loss_panels(points: pd.DataFrame) -> Figure:
-    variants = [name for name in points["variant"].unique() if name != BASELINE]
+def _loss_panels(points: pd.DataFrame, baseline: str) -> Figure:
+    variants = [name for name in points["variant"].unique() if name != baseline]
     figure, panels = _panels(variants)
-    behind = points[points["variant"] == BASELINE]
+    behind = points[points["variant"] == baseline]
     for variant, axes in panels.items():
         for rows, colour in ((behind, VARIANT_COLOURS["baseline"]), (points[points["variant"] == variant], _PANEL)):
             for _, run in rows.groupby("run"):
                 axes.plot(run["thousand images"], run["loss"], color=colour, linewidth=1)
     figure.supxlabel("thousand images", fontsize=12)
-    figure.supylabel("loss in training" + (f"; grey: {BASELINE}" if len(behind) else ""), fontsize=12)
+    figure.supylabel("loss in training" + (f"; grey: {baseline}" if len(behind) else ""), fontsize=12)
     return figure
 
 
@@ -203,10 +208,12 @@ def describe_learning_curves(records: Iterable[Record]) -> str:
         ],
         columns=["variant", "loss", "to_loss", "accuracy", "to_accuracy"],
     )
+    both = ends["variant"].nunique() <= _MOST_LINES  # panels have losses only
     means = "; ".join(
         f"{variant} ({len(rows)} {'run' if len(rows) == 1 else 'runs'}): "
-        f"loss {rows['loss'].mean():.2f} to {rows['to_loss'].mean():.2f}, "
-        f"accuracy {rows['accuracy'].mean():.0%} to {rows['to_accuracy'].mean():.0%}"
+        f"loss {rows['loss'].mean():.2f} to {rows['to_loss'].mean():.2f}"
+        + (f", accuracy {rows['accuracy'].mean():.0%} to {rows['to_accuracy'].mean():.0%}" if both else "")
         for variant, rows in ends.groupby("variant", sort=False)
     )
-    return f"Training loss and training accuracy over the images seen, from first to last, means over runs: {means}."
+    drawn = "Training loss and training accuracy" if both else "Training loss"
+    return f"{drawn} over the images seen, from first to last, means over runs: {means}."

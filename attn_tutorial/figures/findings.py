@@ -83,10 +83,9 @@ def sentences(frame: pd.DataFrame, baseline: str = BASELINE, family: Sequence[st
         if row["seeds"] == 1:
             texts.append(f"{start}, from one seed. One seed gives no interval, so nothing can be concluded.")
         else:
-            texts.append(
-                f"{start}, 95 % t interval [{row['low']:+.2f}, {row['high']:+.2f}], paired over {row['seeds']} seeds: "
-                f"{row['reading']}."
-            )
+            missing = pd.isna(row["low"])  # where the difference is the same in all seeds
+            interval = "" if missing else f"95 % t interval [{row['low']:+.2f}, {row['high']:+.2f}], "
+            texts.append(f"{start}, {interval}paired over {row['seeds']} seeds: {row['reading']}.")
     return texts
 
 

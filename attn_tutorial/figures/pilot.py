@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from attn_tutorial.figures.tables import difference_table, main_types
+from attn_tutorial.figures.tables import difference_table, interval_text, main_types
 from attn_tutorial.study.outcomes import BASELINE, areas, slopes
 from attn_tutorial.study.statistics import MARGIN, intervals
 from attn_tutorial.study.verdicts import Found, Verdict, difference, judge
@@ -56,7 +56,7 @@ def verdict_table(
 
 def _row(verdict: Verdict) -> dict[str, object]:
     return {
-        **{name: "–" if each is None else str(each) for name, each in verdict.conditions.items()},
+        **{name: "–" if each is None else _text(each) for name, each in verdict.conditions.items()},
         "seeds": verdict.gain.seeds if verdict.gain else 0,
         "verdict": verdict.word,
         "not shown": ", ".join(verdict.not_shown),
@@ -132,7 +132,11 @@ def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) ->
 def _contrast(one: str, other: str, found: Found | None) -> str:
     if found is None:
         return f"`{one}` against `{other}`: no seed of both is done."
-    return f"`{one}` against `{other}`: {found} points, {_seeds(found.seeds)}: {found.reading}."
+    return f"`{one}` against `{other}`: {_text(found)} points, {_seeds(found.seeds)}: {found.reading}."
+
+
+def _text(found: Found) -> str:
+    return interval_text(found.mean, found.low, found.high, "+.2f")
 
 
 def _seeds(count: int) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from attn_tutorial.figures.style import VARIANT_COLOURS
+from attn_tutorial.figures.tables import interval_text
 
 _SIDES = {
     "published": ("published", VARIANT_COLOURS["se"], "o", -0.14),
@@ -54,6 +55,4 @@ def describe_rerun_figure(comparison: pd.DataFrame) -> str:
 def _interval(row: pd.Series, mean: str, prefix: str, form: str = ".2f") -> str:
     if pd.isna(row[mean]):
         return "–"
-    if pd.isna(row[f"{prefix}low"]):
-        return f"{row[mean]:{form}}"
-    return f"{row[mean]:{form}} [{row[f'{prefix}low']:{form}}, {row[f'{prefix}high']:{form}}]"
+    return interval_text(row[mean], row[f"{prefix}low"], row[f"{prefix}high"], form)

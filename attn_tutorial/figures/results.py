@@ -54,7 +54,7 @@ def show_held(study: Study, ledger: Ledger, held: Held) -> None:
     named = [(name, record) for name, record in ledger.named(held.runs) if record.curve]
     records = [record.model_copy(update={"variant": name}) for name, record in named]
     if records:
-        show(lambda: learning_curves(records), describe_learning_curves(records), f"Training. {about}.")
+        show(lambda: learning_curves(records, study.baseline), describe_learning_curves(records), f"Training. {about}.")
     show_table(
         run_table(frame),
         f"The runs behind these numbers. Speeds tell what else the machine did, too: no comparison of blocks. {about}.",

@@ -125,9 +125,21 @@ def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: s
 
 
 def with_interval(row: pd.Series) -> str:
-    """A mean or a difference as text, with its interval where it has one."""
-    middle = row["mean"] if "mean" in row else row["difference"]
-    return f"{middle:z.2f}" if pd.isna(row["low"]) else f"{middle:z.2f} [{row['low']:z.2f}, {row['high']:z.2f}]"
+    """`interval_text` of the row of a table of means or of differences."""
+    return interval_text(row["mean"] if "mean" in row else row["difference"], row["low"], row["high"])
+
+
+def interval_text(middle: float, low: float, high: float, form: str = "z.2f") -> str:
+    """A mean or a difference with its interval, as "1.20 [0.40, 2.00]"; without one where its ends are NaN.
+
+    Args:
+        middle: the mean.
+        low: the lower end.
+        high: the upper end.
+        form: how each number is written.
+
+    """
+    return f"{middle:{form}}" if pd.isna(low) else f"{middle:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -35,10 +35,6 @@ class Found:
             return "the interval excludes 0 (not tested)"
         return "within noise"
 
-    def __str__(self) -> str:
-        interval = "" if pd.isna(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]"
-        return f"{self.mean:+.2f}{interval}"
-
 
 @dataclass(frozen=True)
 class Verdict:

@@ -38,16 +38,16 @@ def test_few_variants_share_the_axes():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("baseline", [True, False])
+@pytest.mark.parametrize("baseline", ["baseline", "half length", None])
 def test_many_variants_get_a_panel_each_with_the_baselines_runs_behind(baseline):
     names = [f"variant {number}" for number in range(7)]
-    figure = learning_curves(records(*["baseline"] * baseline, *names))
+    figure = learning_curves(records(*[baseline] * bool(baseline), *names), baseline or "not there")
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == names
     behind = [1.0, 1.1] if baseline else []
-    for number, axes in enumerate(shown, start=int(baseline)):
+    for number, axes in enumerate(shown, start=len(behind) // 2):
         assert losses(axes) == pytest.approx([*behind, 1 + 0.1 * number, 1.1 + 0.1 * number])
-    assert figure.get_supylabel() == "loss in training" + "; grey: baseline" * baseline
+    assert figure.get_supylabel() == "loss in training" + (f"; grey: {baseline}" if baseline else "")
     plt.close(figure)
 
 
@@ -57,3 +57,10 @@ def test_the_description_has_each_variants_means():
         "means over runs: baseline (2 runs): loss 2.05 to 1.05, accuracy 20% to 70%; "
         "se (2 runs): loss 2.15 to 1.15, accuracy 20% to 70%; cbam (1 run): loss 2.00 to 1.00, accuracy 20% to 70%."
     )
+
+
+def test_the_description_of_panels_tells_what_they_draw():
+    said = describe_learning_curves(records(*(f"variant {number}" for number in range(7)), seeds=1))
+    assert said.startswith("Training loss over the images seen")
+    assert "variant 6 (1 run): loss 2.60 to 1.60." in said
+    assert "accuracy" not in said

@@ -109,6 +109,14 @@ def test_several_seeds_give_scipys_interval(add, ledger):
     assert cbam.endswith("within noise.")
 
 
+def test_differences_that_are_the_same_in_all_seeds_give_no_interval(add, ledger):
+    add({"baseline": [0.50, 0.625], "se": [0.75, 0.875]})
+    [finding] = find(ledger, ("se",))
+    assert sentences(finding.frame) == [
+        "`se`: +25.00 points against the baseline, paired over 2 seeds: the seeds do not differ: no interval."
+    ]
+
+
 def test_one_seed_says_that_it_gives_no_interval(add, ledger):
     add({"baseline": [0.6], "se": [0.7, 0.5]})
     [finding] = find(ledger, ("se",))

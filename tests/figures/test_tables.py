@@ -1,3 +1,5 @@
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from attn_tutorial.figures import (
     run_table,
     severity_curves,
 )
+from attn_tutorial.figures.tables import interval_text
 from attn_tutorial.study.statistics import minimal_detectable_effect
 
 
@@ -189,3 +192,10 @@ def test_the_curves_show_the_numbers():
     assert [line.get_ydata().tolist() for line in gains] == [[1] * 6]
     plt.close(figure)
     assert "se from 66 to 56" in describe_severity_curves(frame)
+
+
+def test_an_interval_is_written_with_the_signs_and_digits_asked_for():
+    assert interval_text(1.204, 0.4, 2.0) == "1.20 [0.40, 2.00]"
+    assert interval_text(-0.001, -0.5, 0.5) == "0.00 [-0.50, 0.50]"
+    assert interval_text(1.204, 0.4, 2.0, "+.1f") == "+1.2 [+0.4, +2.0]"
+    assert interval_text(7.525, math.nan, math.nan, "+.1f") == "+7.5"
