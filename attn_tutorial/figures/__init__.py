@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "measured": ["show_measured"],
         "pilot": [
             "benchmark_sentence",
+            "change_sentences",
             "contrast_sentences",
             "summary_sentences",
             "verdict_sentences",
@@ -39,7 +40,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "rates": ["describe_rate_curves", "rate_curves"],
         "reruns": ["describe_rerun_figure", "rerun_figure", "rerun_table"],
-        "results": ["show_held", "show_results"],
+        "results": ["show_held", "show_results", "standing"],
         "steps": ["check_steps"],
         "style": ["palette", "show", "show_table"],
         "tables": [

@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from attn_tutorial.blocks.options import BLOCK_OPTIONS, check_choice
-from attn_tutorial.figures.results import scale
+from attn_tutorial.figures.results import scale, standing
 from attn_tutorial.figures.style import show_table
 from attn_tutorial.figures.tables import PRIMARY, accuracy_table, difference_table
 from attn_tutorial.study import Held, Ledger, Study, study_names
@@ -135,8 +135,7 @@ def _of(kind: Held, variants: Iterable[str]) -> set[str]:
 
 def _about(study: Study, kind: Held, frame: pd.DataFrame) -> str:
     spec, images = kind.runs[0].spec, frame["images"].iloc[0]
-    start = "" if study.name == _MAIN else "Exploratory: "
     return (
-        f"{start}{study.title}; {kind.images.source}; preset {kind.preset}; {scale(kind, frame)}; "
-        f"{images:,} images of split {spec.evaluation.split}"
+        f"{standing(study, kind, frame)}{study.title}; {kind.images.source}; preset {kind.preset}; "
+        f"{scale(kind, frame)}; {images:,} images of split {spec.evaluation.split}"
     )

@@ -39,4 +39,5 @@ def show_measured(study: Study, folder: str | Path, field: str, show_held: ShowH
             images = sorted({row.images for row in rows})
             counts = " to ".join(f"{count:,}" for count in dict.fromkeys((images[0], images[-1])))
             severities = ", ".join(map(str, sorted({row.severity for row in rows})))
-            show_held(ledger, held, measured, f"Exploratory: {about}; {counts} images at severities {severities}")
+            about = f"Exploratory. {study.title}: {about}; {counts} images at severities {severities}"
+            show_held(ledger, held, measured, about)

@@ -2,7 +2,7 @@
 
 import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -11,19 +11,14 @@ from attn_tutorial.study.outcomes import BASELINE, areas, slopes
 from attn_tutorial.study.statistics import MARGIN, intervals
 from attn_tutorial.study.verdicts import Found, Verdict, difference, judge
 
+_REFUTED = f"the interval excludes a gain of {MARGIN:g} points or more"
 _SAYS = {
-    "supported": "supports that it helps in clutter because it looks: all four conditions hold",
-    "refuted": f"speaks against it: the interval lies below +{MARGIN:g} points, so a gain worth having is unlikely",
-    "undecided": "is undecided, as not all four conditions are shown to hold",
-    "not measured": "is not measured yet",
+    "supported": "supported by the protocol's rule: all four conditions hold",
+    "refuted": f"refuted by the protocol's rule: {_REFUTED}",
+    "undecided": "undecided: not all four conditions are shown to hold",
+    "not measured": "not measured yet",
 }
-
-
-_HEADINGS = {
-    "supported": "Helps in clutter because it looks",
-    "refuted": f"A gain of {MARGIN:g} points or more is unlikely",
-    "undecided": "Undecided",
-}
+_HEADINGS = {"supported": "Supported", "refuted": f"Refuted ({_REFUTED})", "undecided": "Undecided"}
 
 
 def verdict_table(
@@ -66,7 +61,7 @@ def _row(verdict: Verdict) -> dict[str, object]:
 def verdict_sentences(table: pd.DataFrame) -> list[str]:
     """Say each row of a verdict table in a sentence."""
     return [
-        f"`{name}` {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
+        f"`{name}` is {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
         f"{_seeds(row['seeds'])}{'; not shown: ' + row['not shown'] if row['not shown'] else ''})."
         for name, row in table.to_dict("index").items()
         if row["seeds"]
@@ -127,6 +122,35 @@ def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) ->
     """
     outcomes = areas(frame, main_types(frame))
     return [_contrast(one, other, difference(outcomes, one, other)) for one, other in pairs]
+
+
+def change_sentences(frame: pd.DataFrame, changes: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]) -> list[str]:
+    """Say whether a difference keeps its sign and its size under another recipe, seed by seed.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        changes: by what changes: the pair of variants under the other recipe, and the pair under the usual one.
+
+    Returns:
+        a sentence a change, of the seeds that all four variants have; without any it is said to be missing.
+
+    """
+    outcomes = areas(frame, main_types(frame))
+    return [_change(outcomes, name, *pairs) for name, pairs in changes.items()]
+
+
+def _change(outcomes: pd.DataFrame, name: str, there: tuple[str, str], usual: tuple[str, str]) -> str:
+    seeds = [set(outcomes.loc[outcomes["variant"] == variant, "seed"]) for variant in (*there, *usual)]
+    same = outcomes[outcomes["seed"].isin(set.intersection(*seeds))]
+    new, old = difference(same, *there), difference(same, *usual)
+    if new is None or old is None:
+        return f"**{name}**: no seed of all four networks is done."
+    sign = "another sign" if new.mean * old.mean < 0 else "the same sign"
+    size = "smaller" if abs(new.mean) < abs(old.mean) else "larger"
+    return (
+        f"**{name}**: `{there[0]}` against `{there[1]}` {_text(new)} points, `{usual[0]}` against `{usual[1]}` "
+        f"{_text(old)}: {sign}, and {size} ({_seeds(new.seeds)}; the first: {new.reading})."
+    )
 
 
 def _contrast(one: str, other: str, found: Found | None) -> str:

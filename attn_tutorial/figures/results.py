@@ -22,9 +22,8 @@ from attn_tutorial.figures.tables import (
 )
 from attn_tutorial.study import Held, Ledger, Study
 from attn_tutorial.study.outcomes import areas
+from attn_tutorial.study.statistics import LEAST_SEEDS
 
-_KINDS = {"main": "", "pilot": "Pilot: "}
-"""What to call results of the studies whose outcome was fixed in advance."""
 _CHANCE = 100 / CLASS_COUNT  # percent
 
 
@@ -92,6 +91,19 @@ def _show_differences(study: Study, chosen: pd.DataFrame, reference: str, about:
     )
 
 
+def standing(study: Study, held: Held, frame: pd.DataFrame) -> str:
+    """Say how much weight the runs in a frame have, as the start of a caption; nothing, if the study's full weight.
+
+    Two studies have an outcome that was fixed in advance: `main`, whose runs are a pilot too while they are too few to
+    be tested, and the pilot. All others are exploratory.
+    """
+    if held.preset == "smoke":
+        return "A test of the machinery, not a result. "
+    if study.name == "pilot" or (study.name == "main" and frame["seed"].nunique() < LEAST_SEEDS):
+        return "Pilot: "
+    return "" if study.name == "main" else "Exploratory: "
+
+
 def scale(held: Held, frame: pd.DataFrame) -> str:
     """Of the runs in a frame, say how many seeds they have, and how long they were trained."""
     there = set(frame["run_id"])
@@ -104,5 +116,4 @@ def _about(study: Study, held: Held, frame: pd.DataFrame) -> str:
     about = f"{held.images.source}; preset {held.preset}; {held.backbone}"
     if len(frame):
         about += f"; {scale(held, frame)}; {frame['images'].iloc[0]:,} test images"
-    about = _KINDS.get(study.name, "Exploratory: ") + about
-    return f"A test of the machinery, not a result. {about}" if held.preset == "smoke" else about
+    return standing(study, held, frame) + about

@@ -1,6 +1,5 @@
 """What the pilot's protocol says of a block: the four conditions that were written down before its runs."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,8 +7,6 @@ import pandas as pd
 
 from attn_tutorial.study.outcomes import areas, slopes
 from attn_tutorial.study.statistics import MARGIN, intervals, paired_differences
-
-_OTHERS = ("other_same_class", "other_class")
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether runs support, or refute, that a block helps in clutter because it looks."""
+    """Whether runs support, or refute, that attention helps in clutter."""
 
     gain: Found | None
     """On the primary outcome, against the baseline."""
@@ -46,17 +43,20 @@ class Verdict:
     """Its slope over severity less the baseline's: above 0, it loses less with each step."""
     beyond_static: Found | None
     """On the primary outcome, against the static gate."""
-    harm: Found | None
-    """At the highest severity, by the gates of another image: of the same class or of another, the less certain one."""
+    harm_of_class: Found | None
+    """At the highest severity, by the gates of another image of the same class."""
+    harm_of_others: Found | None
+    """At the highest severity, by the gates of an image of another class."""
 
     @property
     def conditions(self) -> Mapping[str, Found | None]:
-        """The four, of which all must lie above 0, by what they are called in tables."""
+        """What must lie above 0, by what it is called in tables; the fourth condition has two parts."""
         return {
             "gain over the baseline": self.gain,
             "slope beyond the baseline's": self.steadier,
             "gain over the static gate": self.beyond_static,
-            "harm by another's gates": self.harm,
+            "harm by gates of its class": self.harm_of_class,
+            "harm by gates of another class": self.harm_of_others,
         }
 
     @property
@@ -94,7 +94,8 @@ def judge(frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: st
         gain=difference(primary, variant, baseline),
         steadier=difference(slopes(frame, types), variant, baseline),
         beyond_static=difference(primary, variant, static),
-        harm=_harm(lesions, variant),
+        harm_of_class=_harm(lesions, variant, "other_same_class"),
+        harm_of_others=_harm(lesions, variant, "other_class"),
     )
 
 
@@ -113,17 +114,10 @@ def difference(outcomes: pd.DataFrame, variant: str, reference: str) -> Found | 
     return _found(paired_differences(pair, reference), "difference")
 
 
-def _harm(lesions: pd.DataFrame, variant: str) -> Found | None:
-    chosen = lesions[(lesions["variant"] == variant) & lesions["lesion"].isin(_OTHERS)]
+def _harm(lesions: pd.DataFrame, variant: str, lesion: str) -> Found | None:
+    chosen = lesions[(lesions["variant"] == variant) & (lesions["lesion"] == lesion)]
     hardest = chosen[chosen["severity"] == chosen["severity"].max()]
-    found = [
-        _found(intervals(rows.rename(columns={"harm": "value"}).drop(columns=["low", "high"])), "mean")
-        for _, rows in hardest.groupby("lesion")
-    ]
-    each = [one for one in found if one is not None]
-    # Both must lie above 0: the one decides whose interval reaches lowest, or that has none, which shows nothing.
-    lowest = min(each, key=lambda one: -math.inf if pd.isna(one.low) else one.low, default=None)
-    return lowest if len(each) == len(_OTHERS) else None
+    return _found(intervals(hardest.rename(columns={"harm": "value"}).drop(columns=["low", "high"])), "mean")
 
 
 def _found(table: pd.DataFrame, middle: str) -> Found | None:

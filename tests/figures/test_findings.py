@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from attn_tutorial.figures import findings
+from attn_tutorial.figures import findings, standing
 from attn_tutorial.figures.findings import find, sentences, show_findings
 from attn_tutorial.study import Ledger, Record, Study
 from attn_tutorial.study.record import Accuracy, Images
@@ -156,8 +156,29 @@ def test_what_is_not_of_the_main_study_is_called_exploratory(add, ledger):
     add({"baseline": [0.6], "se": [0.7]})
     add({"baseline": [0.6], "non_local": [0.3]}, study=SINGLE)
     first, second = find(ledger, ("se", "non_local"))
-    assert first.about.startswith(Study.load("main").title)
+    assert first.about.startswith(f"Pilot: {Study.load('main').title}")
     assert second.about.startswith("Exploratory: ")
+
+
+def test_the_main_study_is_a_pilot_until_it_can_be_tested(add, ledger):
+    add({"baseline": [0.6] * 4, "se": [0.7] * 4, "cbam": [0.7] * 3})
+    [finding] = find(ledger, ("se", "cbam"))
+    assert finding.about.startswith(Study.load("main").title)
+
+
+@pytest.mark.parametrize(
+    ("study", "preset", "says"),
+    [
+        ("pilot", "full-cpu", "Pilot: "),
+        ("main", "full-cpu", "Pilot: "),
+        ("headline", "full-cpu", "Exploratory: "),
+        ("main", "smoke", "A test of the machinery, not a result. "),
+    ],
+)
+def test_a_caption_says_how_much_weight_runs_have(add, ledger, study, preset, says):
+    add({"baseline": [0.6] * 3, "se": [0.7] * 3}, preset=preset)
+    [held] = Study.load(study).held_in(ledger)
+    assert standing(Study.load(study), held, ledger.frame(held.runs)) == says
 
 
 def test_a_misspelt_variant_is_refused(ledger):

@@ -122,8 +122,9 @@ def test_what_the_ledger_says_of_looking(run, add):
     add(LOOKS, seeds=3)
     _, said, shown = run("where_does_it_look")
     assert "**shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured so." in said
-    assert "`cbam`, its own maps: +0.310 beyond elsewhere, 95 % t interval [+0.285, +0.335] over 3 seeds: the" in said
-    assert "`se`, Grad-CAM: +0.010 beyond elsewhere, 95 % t interval [-0.015, +0.035] over 3 seeds: within" in said
+    mean = "beyond elsewhere, mean of severities 0, 5, 95 % t interval"
+    assert f"`cbam`, its own maps: enrichment +0.310 {mean} [+0.285, +0.335] over 3 seeds: the" in said
+    assert f"`se`, Grad-CAM: enrichment +0.010 {mean} [-0.015, +0.035] over 3 seeds: within" in said
     [means] = [frame for caption, frame in shown.items() if "of a test" in caption and "means over" in caption]
     cbam = means[means["variant"] == "cbam"].iloc[0]
     assert (cbam["enrichment"], cbam["pointing"], cbam["seeds"]) == ("1.51 / 1.20", "0.80 / 0.60", 3)
@@ -174,7 +175,7 @@ def test_the_claim_to_look_needs_all_three(run, add):
     assert of["bam"].endswith("It weighs no places, and cannot be said to look.")
     [caption] = [caption for caption in shown if "Harm in points" in caption and "of a test" in caption]
     assert "se 4, cbam 4, spatial 4, bam 4, static_gate 4" in caption
-    assert "Exploratory: shapes of a test" in caption
+    assert f"Exploratory. {Study.load('main').title}: shapes of a test" in caption
     assert "2,000 images at severities 0, 5" in caption
 
 

@@ -136,19 +136,20 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     texts, shown = run("findings")
     assert f"**{len(plan) - 2} of {len(plan)} runs are done.**" in texts
     assert "The rest: 2 missing. **Until they are done this is an interim reading" in texts
-    assert "**Helps in clutter because it looks**: `se` (+" in texts
+    assert "**Supported**: `se` (+" in texts
     assert "80.2 % of the test images right at severity 0 and 65.2 % at severity 5: 3.00 points less" in texts
     verdicts = table(shown, "Points of accuracy, means and 95 % t intervals over seeds")
     assert verdicts["verdict"].to_dict() == {
         "se": "supported", "cbam": "refuted", "spatial": "refuted", "non_local": "refuted",
         "se, identity": "refuted", "cbam, identity": "refuted",
     }  # fmt: skip
-    assert verdicts.loc["se", "harm by another's gates"].startswith("+1.0")
-    said = re.search(r"`se` supports that it helps .*: all four conditions hold \(([+.\d]+) ", texts)
+    assert verdicts.loc["se", "harm by gates of its class"].startswith("+1.0")
+    said = re.search(r"`se` is supported by the protocol's rule: all four conditions hold \(([+.\d]+) ", texts)
     assert float(said[1]) == pytest.approx(3.0, abs=0.1)
-    assert "`cbam` speaks against it: the interval lies below +0.5 points" in texts
+    assert "`cbam` is refuted by the protocol's rule: the interval excludes a gain of 0.5 points or more (" in texts
     assert float(re.search(r"`cbam, identity` against `cbam`: ([+.\d]+) ", texts)[1]) == pytest.approx(1.1, abs=0.1)
-    assert "Not yet run: cbam, 3× against baseline, 3×." in texts
+    assert "**Plain SGD**: `cbam, plain SGD` against `baseline, plain SGD` " in texts
+    assert "**Three times the samples**: no seed of all four networks is done." in texts
     Ledger(tmp_path / "data" / "results").add(pilot_record(last))
     Ledger(tmp_path / "data" / "results").add(pilot_record(next(run for run in plan if run.variant == "cbam, 3×")))
     # Another study may have added seeds of a variant: they are not the pilot's.
@@ -164,8 +165,8 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     assert "seeds: 1; 1,350,000 training samples" in caption
     assert len(table(shown, "The runs behind these numbers")) == len(plan)
     assert f"**{len(plan)} of {len(plan)} runs are done.**" in texts
-    assert "`cbam, 3×` against `baseline, 3×`: " in texts
-    assert "1 seed: one seed, no interval." in texts
+    assert "**Three times the samples**: `cbam, 3×` against `baseline, 3×` " in texts
+    assert "(1 seed; the first: one seed, no interval)." in texts
 
 
 def test_without_records_the_findings_say_so(run):
@@ -203,7 +204,7 @@ def test_costs_are_measured_and_set_against_the_gains_in_the_ledger(run, ledger)
     assert costs.loc["baseline", ["parameters", "MFLOP", "time ÷ baseline's"]].tolist() == ["307,786", "56.0", "1.00"]
     assert set(costs.index) == set(Study.load("headline").variants)
     assert "Over these networks the rank correlation of time and operations is" in texts
-    about = "photos of a test; preset quick; ResNet-8, width 32; seeds: 4"
+    about = "Exploratory: photos of a test; preset quick; ResNet-8, width 32; seeds: 4"
     _, alt = table(shown, f"Gain against cost. {about}")
     assert "non_local +2.9 points for +13.6 % parameters, +13.7 % operations" in alt
     assert table(shown, f"over seeds. {about}").loc["se", "reading"] == "differs"

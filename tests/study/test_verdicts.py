@@ -52,20 +52,21 @@ def test_support_wants_all_four_conditions():
     assert good.gain.mean == pytest.approx(1 + 0.5 * 2.5, abs=0.01)
     assert good.steadier.mean == pytest.approx(0.5, abs=0.01)
     assert good.beyond_static.mean == pytest.approx(good.gain.mean)
-    assert (good.harm.mean, good.harm.seeds) == (pytest.approx(1.0), 3), "the smaller harm counts"
+    assert (good.harm_of_class.mean, good.harm_of_class.seeds) == (pytest.approx(1.0), 3)
+    assert (good.harm_of_others.mean, good.harm_of_others.seeds) == (pytest.approx(2.0), 3)
     assert verdict((83, 4.2)).word == "undecided", "better, but falls faster"
     assert verdict((81, 3.5), static=(83, 3.5)).word == "undecided", "a gate that does not look does as well"
     assert verdict((81, 3.5), same=-1.0).word == "undecided", "gates of another image of the class do no harm"
     assert verdict((81, 3.5), other=-1.0).word == "undecided"
 
 
-def test_of_two_harms_the_less_certain_one_decides():
+def test_both_harms_must_be_shown():
     frame = accuracies(baseline=(80, 4), block=(81, 3.5), static=(80, 4))
     wide = lesions(same=1.0, other=2.0)
     wide["harm"] += 4 * (wide["seed"] - 1) * (wide["lesion"] == "other_class") * (wide["severity"] == 5)
     found = judge(frame, wide, "block", "baseline", "static", TYPES)
-    assert found.harm.mean == pytest.approx(2.0), "larger, but its interval holds 0"
-    assert (found.not_shown, found.word) == (["harm by another's gates"], "undecided")
+    assert found.harm_of_others.mean == pytest.approx(2.0), "larger than the other, but its interval holds 0"
+    assert (found.not_shown, found.word) == (["harm by gates of another class"], "undecided")
     alike = lesions(same=1.0, other=2.0)
     alike.loc[alike["lesion"] == "other_class", "harm"] = 2.0  # seeds that do not differ: no interval
     assert judge(frame, alike, "block", "baseline", "static", TYPES).word == "undecided"
@@ -92,7 +93,9 @@ def test_what_is_missing_is_not_made_up():
     assert (found.beyond_static, found.word) == (None, "undecided")
     assert judge(frame, lesions(1, 2), "other", "baseline", "static", TYPES).word == "not measured"
     channel_only = lesions(1, 2).query("lesion != 'other_same_class'")
-    assert judge(frame, channel_only, "block", "baseline", "static", TYPES).harm is None
+    found = judge(frame, channel_only, "block", "baseline", "static", TYPES)
+    assert (found.harm_of_class, found.harm_of_others.seeds) == (None, 3)
+    assert "harm by gates of its class" in found.not_shown
 
 
 def test_a_difference_is_read_by_its_interval():
