@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from attn_tutorial.datasets import ImageSet
     from attn_tutorial.datasets.store import Prepared
-    from attn_tutorial.study import PlannedRun, Study
+    from attn_tutorial.study import Ledger, PlannedRun, Study
 
 DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
 RESULTS = Path("data/runs")
+_MOST_NAMED = 3  # files, of those that are left out
 
 
 class _Group(click.Group):
@@ -44,13 +45,21 @@ def data() -> None:
     """Images: fetch CIFAR-10, see what is there, look at canvases, write them out."""
 
 
-_root = click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("data"), show_default=True, help="Folder of raw/."
-)
+class _Folder(click.Path):
+    """A folder, there or not; an empty text, which a script's unset variable leaves, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("an empty text was given; name a folder, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_root = click.option("--root", type=_Folder(), default=Path("data"), show_default=True, help="Folder of raw/.")
 _data = click.option("--data", "images", default="auto", show_default=True, help=DATA_HELP)
-_results = click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of the records."
-)
+_results = click.option("--results", type=_Folder(), default=RESULTS, show_default=True, help="Folder of the records.")
 
 
 @data.command()
@@ -237,7 +246,10 @@ def _start(study: "str | Study", preset: str, seeds: int | None, images: str | N
         click.echo(str(stop), err=True)
         sys.exit(130)
     ledger = Ledger(results)
-    _show_accuracies(ledger.frame(runs))
+    frame = ledger.frame(runs)
+    for source in frame["source"].unique():
+        click.echo(f"{source}; preset {preset}")
+    _show_accuracies(frame)
     for planned in runs:
         record = ledger.get(planned.run_id)
         if record and record.error:
@@ -304,7 +316,7 @@ def train(block: str, options: tuple[str, ...], stages: str, position: str, **ho
     def value(name: str, text: str) -> Any:
         try:
             return yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the last of values such as a date's 13th month
             raise click.UsageError(f"{name} {text!r} was given, which is no value: write a number or a word") from None
 
     change: dict[str, Any] = {"position": position, "block_options": {}}
@@ -366,7 +378,8 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
     from attn_tutorial.study.status import study_status
 
     planned, _ = _plan(name, preset, seeds, root, images)
-    found = study_status(planned, Ledger(results))
+    ledger = Ledger(results)
+    found = study_status(planned, ledger)
     width = max(len(run.variant) for run in planned) + 2
     for run in found.runs:
         seed = f"seed {run.run.spec.seed}"
@@ -379,6 +392,7 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
         f"about {in_words(seconds)} of one process left"
     )  # fmt: skip
     click.echo(f"{len(found.runs)} runs: {counts}; {left}")
+    _say_unusable(ledger, planned)
 
 
 @study.command()
@@ -478,10 +492,8 @@ def verify(
 
 
 @study.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--into", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder to add them to."
-)
+@click.argument("sources", nargs=-1, required=True, type=_Folder())
+@click.option("--into", type=_Folder(), default=RESULTS, show_default=True, help="Folder to add them to.")
 def merge(sources: tuple[Path, ...], into: Path) -> None:
     """Copy the records of results folders SOURCES into another; exits with 1 where two records of a run differ.
 
@@ -518,12 +530,23 @@ def _frame(
     from attn_tutorial.study import Ledger
 
     planned, source = _plan(name, preset, seeds, root, images)
-    frame = Ledger(results).frame(planned)
+    ledger = Ledger(results)
+    frame = ledger.frame(planned)
+    _say_unusable(ledger, planned)
     if frame.empty:
         raise click.ClickException(
             f"no run of study {name!r} at preset {preset!r} on these images is in {results}: run it first"
         )
     return frame, source
+
+
+def _say_unusable(ledger: "Ledger", planned: "list[PlannedRun]") -> None:
+    """Name files beside a plan's own records that are left out, as damaged ones and those of another version."""
+    unusable = ledger.unusable(besides=planned)
+    for name, cause in list(unusable.items())[:_MOST_NAMED]:
+        click.echo(f"{ledger.folder / name} is left out: {cause}", err=True)
+    if (more := len(unusable) - _MOST_NAMED) > 0:
+        click.echo(f"and {more} more files in {ledger.folder} are left out", err=True)
 
 
 def _plan(name: str, preset: str, seeds: int | None, root: Path, images: str | None) -> "tuple[list[PlannedRun], str]":

@@ -69,12 +69,26 @@ def test_status_says_the_state_of_every_run_and_the_time_left(study, ledger):
     assert last.endswith(" of one process left")
 
 
+@pytest.mark.parametrize("command", ["status", "table"])
+def test_files_that_are_left_out_are_named(study, ledger, command):
+    text = (ledger.folder / f"{record_of(ledger, 'se').run_id}.json").read_text()
+    for number in range(5):
+        (ledger.folder / f"other{number}.json").write_text(text)
+    result = study(command)
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert len(said) == 4
+    assert said[0].endswith("other0.json is left out: its run_id is not that of its spec and images")
+    assert said[3].startswith("and 2 more files in ")
+
+
 def test_a_rerun_sets_the_damaged_record_aside_and_trains_that_run_anew(study, ledger):
     damaged, kept = record_of(ledger, "cbam"), record_of(ledger, "se")
     (ledger.folder / f"{damaged.run_id}.json").write_text("{")
     result = study("run", "--runner", "serial", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert "1 runs to train, 3 are in the ledger" in result.output
+    assert f"{damaged.data.source}; preset smoke" in result.output
     again = Ledger(ledger.folder)
     assert again.get(damaged.run_id).weights_sha256 == damaged.weights_sha256
     assert again.get(kept.run_id) == kept
@@ -195,6 +209,13 @@ def test_merge_brings_ledgers_together_and_says_where_they_differ(ledger, tmp_pa
     assert "0 records added, 0 replaced as they had not been done, 2 were there" in second.output
     assert "stays; it and the other are two networks, from different circumstances: threads" in second.output
     assert "was left out: it is no JSON" in second.output
+
+
+@pytest.mark.parametrize("command", ["run", "status", "table"])
+def test_an_empty_text_is_no_folder(study, command):
+    result = study(command, "--results", "")
+    assert result.exit_code == 2
+    assert "an empty text was given; name a folder, or leave the option out" in result.output
 
 
 def test_a_ledger_of_a_newer_schema_gets_one_message(study, ledger):

@@ -125,7 +125,9 @@ class Ledger:
                 with contextlib.suppress(FileNotFoundError):  # another process was faster
                     path.replace(aside)
                 _log.warning("%s is damaged (%s); it is set aside as %s", path, error, aside)
-            except (Foreign, FileNotFoundError):
+            except Foreign as error:
+                _say_left_out(path, str(error))
+            except FileNotFoundError:
                 pass
 
     def named(self, runs: "Iterable[PlannedRun] | None" = None) -> "Iterator[tuple[str, Record]]":
@@ -201,6 +203,25 @@ class Ledger:
         except (Damaged, Foreign) as error:
             self.left_out[path.name] = str(error)
             return None
+
+    def unusable(self, besides: "Iterable[PlannedRun]" = ()) -> dict[str, str]:
+        """Say, by file name, why files in the folder are no records that can be used here.
+
+        Args:
+            besides: runs whose own files are not looked at.
+
+        """
+        known = {run.run_id for run in besides}
+        found = {}
+        for path in sorted(self.folder.glob("*.json")):
+            if path.stem not in known:
+                try:
+                    read_record(path, Heading)
+                except (Damaged, Foreign, LedgerError) as error:
+                    found[path.name] = str(error)
+                except FileNotFoundError:  # another process has set it aside meanwhile
+                    pass
+        return found
 
     def _read(self, path: Path) -> Record | None:
         """Return a record, or None with a warning where a file is none that this version can use."""

@@ -28,8 +28,9 @@ def read_yaml(text: str, source: str | Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SpecError(f"{source}{place}: {error.problem or error.context}; mend it there") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two of values such as a date's 13th month
         raise SpecError(f"{source} is no YAML: {error}") from None
     if not isinstance(values, dict):
-        raise SpecError(f"{source}: names with values are due (title: …), but it holds {type(values).__name__}")
+        held = "is empty" if values is None else f"holds {type(values).__name__}"
+        raise SpecError(f"{source}: names with values are due (title: …), but it {held}")
     return values

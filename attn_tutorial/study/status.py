@@ -77,16 +77,13 @@ def _held_by_a_process(lock: Path) -> bool:
 
 
 def _seconds_left(states: list[RunStatus], records: Iterable[Heading]) -> float | None:
-    seconds = images = 0.0
-    for record in records:
-        if record.status == "done" and record.training_seconds and record.samples:
-            seconds += record.training_seconds + (record.evaluation_seconds or 0)
-            images += record.samples
-    if not images:
+    done = [record for record in records if record.status == "done" and record.training_seconds and record.samples]
+    if not done:
         return None
-    left = sum(
-        (1 - state.share) * state.run.spec.training.samples
+    pace = sum(record.training_seconds or 0 for record in done) / sum(record.samples or 0 for record in done)
+    testing = sum(record.evaluation_seconds or 0 for record in done) / len(done)
+    return sum(
+        (1 - state.share) * state.run.spec.training.samples * pace + testing
         for state in states
         if state.state not in ("done", "diverged")
     )
-    return left * seconds / images

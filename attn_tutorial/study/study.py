@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from attn_tutorial.datasets.store import Prepared
 from attn_tutorial.spec import BackboneSpec, ClutterSpec, Part, RunSpec, SpecError
@@ -45,6 +45,15 @@ class Preset(Part):
 
 
 _FIRST = ("headline", "main")
+
+
+def _seed_counts(value: object) -> object:
+    counts = list(value.values()) if isinstance(value, dict) else [value]
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError(
+            f"seeds: {value!r} was given; allowed is a count of at least 1, as 3, or counts by variant, as {{se: 2}}"
+        )
+    return value
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Study(Part):
     wider until it has the `parameters` or the `flops` of a variant of study `main`, as {to: cbam, by: parameters}."""
     grids: list[Grid] = Field(default_factory=list)
     """Axes, which make more variants."""
-    seeds: PositiveInt | dict[str, PositiveInt] = Field(default_factory=dict)
+    seeds: Annotated[PositiveInt | dict[str, PositiveInt], BeforeValidator(_seed_counts)] = Field(default_factory=dict)
     """How many seeds at most, for all variants or by variant, where the user asks for no number and the preset has
     more."""
 
@@ -99,6 +108,13 @@ class Study(Part):
                     raise ValueError(f"two variants are called {name!r}: give each a name of its own")
         if not self.variants:
             raise ValueError("neither variants nor grids were given: a study without any has no runs")
+        for name, change in (("fixed", self.fixed), *self.variants.items()):
+            # Chosen for all runs alike when a study starts: a variant that said otherwise would be recorded as what it
+            # is not.
+            if "seed" in change:
+                raise ValueError(f"{name}: seed was given; seeds are counted for the whole study, as seeds: 3")
+            if isinstance(change.get("data"), dict) and "name" in change["data"]:
+                raise ValueError(f"{name}: data.name was given; all variants see the images that --data names")
         by_variant = self.seeds if isinstance(self.seeds, dict) else {}
         reference = [self.baseline] if "baseline" in self.model_fields_set else []
         for field, names in (
@@ -133,7 +149,7 @@ class Study(Part):
 
         An unknown one is an error that lists them.
         """
-        if name.endswith((".yaml", ".yml")):
+        if name.lower().endswith((".yaml", ".yml")):
             path = Path(name)
             if path.stem in study_names():
                 raise SpecError(
@@ -143,8 +159,9 @@ class Study(Part):
             try:
                 text = path.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
+                cause = error.strerror if isinstance(error, OSError) else error
                 raise SpecError(
-                    f"study {name!r} was given, and cannot be read ({error}): give a file of YAML"
+                    f"study {name!r} was given, and cannot be read ({cause}): give a file of YAML"
                 ) from None
             return cls._of_file(path.stem, read_yaml(text, name), name)
         if name not in study_names():

@@ -63,6 +63,7 @@ def test_more_seeds_train_only_what_is_missing(papermill, tmp_path, tiny_cifar):
         (("-y", "{seeds: '2'}"), "seeds = '2' (str) is not allowed"),
         (("-p", "runner", "parallel"), "runner = 'parallel'"),
         (("-p", "study", "hedline"), "did you mean 'headline'"),
+        (("-p", "seeds", 5, "-p", "data", "shapes"), "given without a preset: data, seeds. Nothing would be trained"),
         (("-p", "preset", "quik"), "did you mean 'quick'"),
         (("-p", "preset", "smoke", "-p", "data", "nowhere.zip"), "nowhere.zip"),
     ],
@@ -71,6 +72,15 @@ def test_bad_parameters_stop_the_notebook(papermill, words, message):
     result, _ = papermill(*words)
     assert result.returncode != 0
     assert message in result.stderr
+
+
+def test_a_study_without_a_baseline_is_shown_too(papermill, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("title: t\nquestion: q\nvariants: {se: {block: se}, eca: {block: eca}}\n")
+    words = ("-p", "study", mine, "-p", "preset", "smoke", "-p", "seeds", 1, "-p", "data", "shapes")
+    result, notebook = papermill(*words, "-p", "results", tmp_path / "runs")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert all(record.run_id in html_of(notebook) for record in Ledger(tmp_path / "runs"))
 
 
 def test_by_default_it_trains_nothing_and_shows_the_ledger(papermill, tmp_path):

@@ -109,7 +109,7 @@ def test_a_study_may_be_a_file_of_ones_own(tmp_path):
         ("title: t\nquestion: a: b\n", r"mine.yaml, line 2, column 12: mapping values are not allowed here"),
         (HEAD + "variants:\n  a: {}\n  a: {block: se}\n", r"mine.yaml, line 5, column 3: 'a' is given twice"),
         ("- a\n", "names with values are due .* but it holds list"),
-        ("", "but it holds NoneType"),
+        ("", "but it is empty"),
         ("name: x\n" + HEAD, "a study is called as its file is: leave it out"),
         (HEAD + "variants: {? [a] : {}}\n", "mine.yaml, line 3, column 14: a name must be one word"),
         (HEAD, "neither variants nor grids were given"),
@@ -118,6 +118,13 @@ def test_a_study_may_be_a_file_of_ones_own(tmp_path):
         (HEAD + "variants: {a: {}}\ncontrols: [b]\n", "controls: b is no variant; allowed are a"),
         (HEAD + "variants: {a: {}}\ngrids: [{name: a, product: {length: [2]}}]\n", "two variants are called 'a'"),
         (HEAD + "grids: [{name: a, product: {length: []}}]\n", "has no values"),
+        ("title: 2024-13-45\n", "mine.yaml is no YAML: month must be in 1..12"),
+        ("variants: !!map [a]\n", "mine.yaml.*expected a mapping node|mine.yaml is no YAML"),
+        (HEAD + "variants: {a: {seed: 5}}\n", "a: seed was given; seeds are counted for the whole study"),
+        (HEAD + "fixed: {seed: 5}\nvariants: {a: {}}\n", "fixed: seed was given"),
+        (HEAD + "grids: [{name: '{name}', product: {data.name: [shapes]}}]\n", "shapes: data.name was given; all var"),
+        (HEAD + "seeds: many\nvariants: {a: {}}\n", "seeds: 'many' was given; allowed is a count of at least 1"),
+        (HEAD + "seeds: {a: 0}\nvariants: {a: {}}\n", "seeds: {'a': 0} was given; allowed is a count of at least 1"),
     ],
 )
 def test_a_file_that_is_no_study_is_refused_and_the_place_named(tmp_path, text, message):

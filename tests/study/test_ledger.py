@@ -146,6 +146,21 @@ def test_a_record_that_was_written_anew_is_read_anew(tmp_path, runs, make_record
     assert ledger.get(runs[0].run_id).status == "done"
 
 
+def test_files_beside_a_plans_own_are_named_where_they_are_no_records(tmp_path, runs, make_record):
+    ledger = Ledger(tmp_path)
+    for run in runs[:3]:
+        ledger.add(make_record(run))
+    (tmp_path / "zzzz.json").write_text("{")
+    (tmp_path / "newer.json").write_text(json.dumps({"schema_version": 99}))
+    (tmp_path / f"{runs[0].run_id}.json").write_text("{")
+    assert set(ledger.unusable(besides=runs)) == {"zzzz.json", "newer.json"}
+    found = ledger.unusable(besides=runs[1:])
+    assert set(found) == {"zzzz.json", "newer.json", f"{runs[0].run_id}.json"}
+    assert "no JSON" in found["zzzz.json"]
+    assert "newer version of the package" in found["newer.json"]
+    assert Ledger(tmp_path / "none").unusable() == {}
+
+
 def test_numbers_that_are_not_finite_survive(tmp_path, runs, make_record):
     curve = [{"samples": 1, "loss": float("nan"), "accuracy": 0.1}, {"samples": 2, "loss": float("inf"), "accuracy": 0}]
     Ledger(tmp_path).add(make_record(runs[0], status="diverged", error="NaN", curve=curve))

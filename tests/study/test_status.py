@@ -47,7 +47,11 @@ def test_the_time_left_follows_from_the_pace_of_what_is_done(tmp_path, runs, mak
         ledger.add(make_record(run, samples=samples, training_seconds=seconds - 20, evaluation_seconds=20.0))
     checkpoint(tmp_path, runs[2], samples // 128 // 2)
     left = study_status(runs, ledger).seconds_left
-    assert left == pytest.approx(5.5 * 200, rel=0.01)  # a half and five whole ones, of 200 seconds each
+    assert left == pytest.approx(5.5 * 180 + 6 * 20, rel=0.003)  # a half and five whole trainings, and six tests
+    (folder,) = (tmp_path / "work").glob(runs[2].run_id)
+    (folder / f"step-{samples // 128}.pt").touch()
+    left = study_status(runs, ledger).seconds_left
+    assert left == pytest.approx(5 * 180 + 6 * 20, rel=0.003), "what is trained still has to be tested"
 
 
 def test_looking_writes_nothing(tmp_path, runs):
