@@ -381,10 +381,11 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
     ledger = Ledger(results)
     found = study_status(planned, ledger)
     width = max(len(run.variant) for run in planned) + 2
+    lines = []
     for run in found.runs:
         seed = f"seed {run.run.spec.seed}"
-        line = f"{run.run.run_id}  {run.run.variant:<{width}}{seed:<9}{run.state:<9}{run.detail}"
-        click.echo(line.rstrip())
+        lines.append(f"{run.run.run_id}  {run.run.variant:<{width}}{seed:<9}{run.state:<9}{run.detail}".rstrip())
+    click.echo("\n".join(lines))
     counts = ", ".join(f"{count} {state}" for state, count in found.counts().items())
     missing = [run.run for run in found.runs if run.state not in ("done", "diverged")]
     seconds = found.seconds_left if found.seconds_left is not None else Speeds(root).seconds(missing)

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from attn_tutorial.blocks.options import check_block
+from attn_tutorial.blocks.options import check_block, usual_options
 from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEEN_TYPES, SEVERITIES, TILE
 from attn_tutorial.errors import InputError
 
@@ -219,7 +219,7 @@ class RunSpec(Part):
         """
         chosen = self.model_dump(mode="json", exclude_defaults=True)
         if self.block is not None:
-            usual = check_block(self.block, {})
+            usual = usual_options(self.block)
             chosen["block_options"] = {k: v for k, v in self.block_options.items() if v != usual[k]}
         what = {"spec": chosen, "data": fingerprint, "clutter": CLUTTER_VERSION}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

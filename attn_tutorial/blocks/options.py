@@ -1,8 +1,9 @@
 """The options of every block as validated models, free of torch so that specs and commands start fast."""
 
+import functools
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
@@ -231,6 +232,16 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
         raise ValueError(f"block {name!r}: {'; '.join(problems)}.") from None
+
+
+def usual_options(name: str) -> Mapping[str, Any]:
+    """The options of a known block at their defaults."""
+    return _defaults(BLOCK_OPTIONS[name])  # by its class: a block of one's own may be registered anew with others
+
+
+@functools.cache
+def _defaults(model: type[BlockOptions]) -> Mapping[str, Any]:
+    return model().model_dump()
 
 
 def load_plugins() -> None:
