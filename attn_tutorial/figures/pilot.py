@@ -34,8 +34,8 @@ def verdict_table(
         baseline: the variant that they are compared with.
 
     Returns:
-        a row for each variant that has runs; means in points with their 95 % t intervals, as text; `80 % power`, as in
-        `difference_table`; `seeds`; `verdict`; `not shown`: the conditions that are not.
+        a row for each variant that has runs; `verdict`; means in points with their 95 % t intervals, as text;
+        `80 % power`, as in `difference_table`; `seeds`; `not shown`: the conditions that are not.
 
     """
     types = main_types(frame)
@@ -45,15 +45,15 @@ def verdict_table(
     rows = {name: _row(judge(frame, lesions, name, baseline, static, types)) for name in there}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
     if len(table):
-        table.insert(1, "80 % power", power.reindex(there))
+        table.insert(2, "80 % power", power.reindex(there))  # beside the gain
     return table
 
 
 def _row(verdict: Verdict) -> dict[str, object]:
     return {
+        "verdict": verdict.word,
         **{name: "–" if each is None else _text(each) for name, each in verdict.conditions.items()},
         "seeds": verdict.gain.seeds if verdict.gain else 0,
-        "verdict": verdict.word,
         "not shown": ", ".join(verdict.not_shown),
     }
 
