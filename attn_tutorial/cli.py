@@ -309,14 +309,14 @@ def audit(preset: str, images: str | None, root: Path, results: Path, **how: Any
 @_how
 def train(block: str, options: tuple[str, ...], stages: str, position: str, **how: Any) -> None:
     """Train a network with BLOCK in its slots, or "baseline", and add its record to the ledger."""
-    import yaml
-
+    from attn_tutorial.spec import SpecError
     from attn_tutorial.study import Study
+    from attn_tutorial.study.read_yaml import read_value
 
     def value(name: str, text: str) -> Any:
         try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):  # the last of values such as a date's 13th month
+            return read_value(text, name)
+        except SpecError:
             raise click.UsageError(f"{name} {text!r} was given, which is no value: write a number or a word") from None
 
     change: dict[str, Any] = {"position": position, "block_options": {}}

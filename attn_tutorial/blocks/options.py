@@ -235,7 +235,9 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def usual_options(name: str) -> Mapping[str, Any]:
-    """The options of a known block at their defaults."""
+    """The options of block `name` at their defaults; raises `ValueError` if it is unknown."""
+    if name not in BLOCK_OPTIONS:
+        return check_block(name, {})
     return _defaults(BLOCK_OPTIONS[name])  # by its class: a block of one's own may be registered anew with others
 
 

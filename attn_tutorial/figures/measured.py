@@ -30,14 +30,13 @@ def show_measured(study: Study, folder: str | Path, field: str, show_held: ShowH
         named = list(ledger.named(held.runs))
         measured = [(name, record) for name, record in named if getattr(record, field)]
         about = f"{held.images.source}; {held.backbone}; preset {held.preset}"
-        if held.preset == "smoke":
-            about = f"A test of the machinery, not a result. {about}"
         none = "" if measured else " Those of this version are; train into another folder to have them measured."
-        display(Markdown(f"**{about}**: {len(named)} runs, of which {len(measured)} were measured so.{none}"))
+        start = "A test of the machinery, not a result" if held.preset == "smoke" else "Exploratory"
+        display(Markdown(f"**{start}. {about}**: {len(named)} runs, of which {len(measured)} were measured so.{none}"))
         if measured:
             rows = [row for _, record in measured for row in getattr(record, field)]
             images = sorted({row.images for row in rows})
             counts = " to ".join(f"{count:,}" for count in dict.fromkeys((images[0], images[-1])))
             severities = ", ".join(map(str, sorted({row.severity for row in rows})))
-            about = f"Exploratory. {study.title}: {about}; {counts} images at severities {severities}"
+            about = f"{start}. {study.title}: {about}; {counts} images at severities {severities}"
             show_held(ledger, held, measured, about)

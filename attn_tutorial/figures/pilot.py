@@ -125,7 +125,7 @@ def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) ->
 
 
 def change_sentences(frame: pd.DataFrame, changes: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]) -> list[str]:
-    """Say whether a difference keeps its sign and its size under another recipe, seed by seed.
+    """Say whether a difference keeps its sign under another recipe, and by how much it changes, seed by seed.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -142,14 +142,18 @@ def change_sentences(frame: pd.DataFrame, changes: Mapping[str, tuple[tuple[str,
 def _change(outcomes: pd.DataFrame, name: str, there: tuple[str, str], usual: tuple[str, str]) -> str:
     seeds = [set(outcomes.loc[outcomes["variant"] == variant, "seed"]) for variant in (*there, *usual)]
     same = outcomes[outcomes["seed"].isin(set.intersection(*seeds))]
+    wide = same.pivot(index="seed", columns="variant", values="value")
     new, old = difference(same, *there), difference(same, *usual)
     if new is None or old is None:
         return f"**{name}**: no seed of all four networks is done."
+    gains = {"there": wide[there[0]] - wide[there[1]], "usual": wide[usual[0]] - wide[usual[1]]}
+    long = pd.DataFrame(gains).melt(ignore_index=False, var_name="variant", value_name="value").reset_index()
+    change = difference(long, "there", "usual")
+    assert change is not None  # both sides have the same seeds
     sign = "another sign" if new.mean * old.mean < 0 else "the same sign"
-    size = "smaller" if abs(new.mean) < abs(old.mean) else "larger"
     return (
         f"**{name}**: `{there[0]}` against `{there[1]}` {_text(new)} points, `{usual[0]}` against `{usual[1]}` "
-        f"{_text(old)}: {sign}, and {size} ({_seeds(new.seeds)}; the first: {new.reading})."
+        f"{_text(old)}: {sign}; the change is {_text(change)} ({_seeds(change.seeds)}: {change.reading})."
     )
 
 

@@ -94,8 +94,17 @@ def _show_differences(study: Study, chosen: pd.DataFrame, reference: str, about:
 def standing(study: Study, held: Held, frame: pd.DataFrame) -> str:
     """Say how much weight the runs in a frame have, as the start of a caption; nothing, if the study's full weight.
 
-    Two studies have an outcome that was fixed in advance: `main`, whose runs are a pilot too while they are too few to
-    be tested, and the pilot. All others are exploratory.
+    Two studies have an outcome that was fixed in advance: `main`, whose runs are a pilot too while no variant has the
+    seeds that a test wants, and the pilot. All others are exploratory.
+
+    Args:
+        study: the study.
+        held: the runs' kind.
+        frame: `Ledger.frame` of those of its runs that are shown.
+
+    Returns:
+        words that end with a space, or nothing.
+
     """
     if held.preset == "smoke":
         return "A test of the machinery, not a result. "

@@ -218,7 +218,7 @@ class Ledger:
                 try:
                     read_record(path, Heading)
                 except (Damaged, Foreign, LedgerError) as error:
-                    found[path.name] = str(error)
+                    found[path.name] = str(error).replace(f"{path} ", "it ", 1)
                 except FileNotFoundError:  # another process has set it aside meanwhile
                     pass
         return found

@@ -20,16 +20,28 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(text: str, source: str | Path) -> dict[str, Any]:
-    """Return the mapping that a YAML text holds; raises `SpecError` with line and column where it is none."""
+def read_value(text: str, source: str | Path) -> Any:
+    """Return what a YAML text holds; raises `SpecError`, with line and column where they are known, if it is no YAML.
+
+    Args:
+        text: the YAML.
+        source: what to call it in a message.
+
+    """
     try:
-        values = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SpecError(f"{source}{place}: {error.problem or error.context}; mend it there") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:  # the last two of values such as a date's 13th month
+    # Values that are not what their tags say, as a date's 13th month, raise whatever Python's own conversion does.
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise SpecError(f"{source} is no YAML: {error}") from None
+
+
+def read_yaml(text: str, source: str | Path) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds; raises `SpecError` with line and column where it is none."""
+    values = read_value(text, source)
     if not isinstance(values, dict):
         held = "is empty" if values is None else f"holds {type(values).__name__}"
         raise SpecError(f"{source}: names with values are due (title: …), but it {held}")

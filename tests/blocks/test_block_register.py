@@ -124,6 +124,7 @@ def run(environment, *words):
     "code",
     [
         "from attn_tutorial.blocks import check_block; print(check_block('half', {}))",
+        "from attn_tutorial.blocks.options import usual_options; print(usual_options('half'))",
         "from attn_tutorial.blocks import BLOCKS; print(BLOCKS['half'](3).options)",
         "import half_block; from attn_tutorial.blocks import BLOCKS; print(BLOCKS['half'](3).options)",
     ],

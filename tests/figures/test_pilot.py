@@ -60,15 +60,15 @@ CHANGES = {"SGD": (("cbam_sgd", "baseline_sgd"), ("cbam", "baseline"))}
 @pytest.mark.parametrize(
     ("sgd", "said"),
     [
-        ((71.0, 71.5), "+1.25 [-1.93, +4.43] points, {usual}: another sign, and smaller"),
-        ((67.0, 67.5), "-2.75 [-5.93, +0.43] points, {usual}: the same sign, and larger"),
+        ((71.0, 71.5), "+1.25 [-1.93, +4.43] points, {usual}: another sign; the change is +2.75 [-6.78, +12.28]"),
+        ((67.0, 67.5), "-2.75 [-5.93, +0.43] points, {usual}: the same sign; the change is -1.25 [-10.78, +8.28]"),
     ],
 )
 def test_another_recipe_is_compared_on_the_seeds_of_both(sgd, said):
     frame = accuracies(baseline=[70, 71, 72], cbam=[69, 69, 90], baseline_sgd=[70, 70], cbam_sgd=sgd)
     [sentence] = change_sentences(frame, CHANGES)
     said = said.format(usual="`cbam` against `baseline` -1.50 [-7.85, +4.85]")
-    assert sentence == f"**SGD**: `cbam_sgd` against `baseline_sgd` {said} (2 seeds; the first: within noise)."
+    assert sentence == f"**SGD**: `cbam_sgd` against `baseline_sgd` {said} (2 seeds: within noise)."
 
 
 def test_another_recipe_without_a_common_seed_is_said_to_be_missing():

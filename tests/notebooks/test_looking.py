@@ -121,7 +121,10 @@ def test_the_measures_and_the_control(run, capsys):
 def test_what_the_ledger_says_of_looking(run, add):
     add(LOOKS, seeds=3)
     _, said, shown = run("where_does_it_look")
-    assert "**shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured so." in said
+    assert (
+        "**Exploratory. shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured so."
+        in said
+    )
     mean = "beyond elsewhere, mean of severities 0, 5, 95 % t interval"
     assert f"`cbam`, its own maps: enrichment +0.310 {mean} [+0.285, +0.335] over 3 seeds: the" in said
     assert f"`se`, Grad-CAM: enrichment +0.010 {mean} [-0.015, +0.035] over 3 seeds: within" in said

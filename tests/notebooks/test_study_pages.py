@@ -137,6 +137,7 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     assert f"**{len(plan) - 2} of {len(plan)} runs are done.**" in texts
     assert "The rest: 2 missing. **Until they are done this is an interim reading" in texts
     assert "**Supported**: `se` (+" in texts
+    assert re.search(r"To train and test it once took \d+\.\d to \d+\.\d minutes", texts)
     assert "80.2 % of the test images right at severity 0 and 65.2 % at severity 5: 3.00 points less" in texts
     verdicts = table(shown, "Points of accuracy, means and 95 % t intervals over seeds")
     assert verdicts["verdict"].to_dict() == {
@@ -166,7 +167,19 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     assert len(table(shown, "The runs behind these numbers")) == len(plan)
     assert f"**{len(plan)} of {len(plan)} runs are done.**" in texts
     assert "**Three times the samples**: `cbam, 3×` against `baseline, 3×` " in texts
-    assert "(1 seed; the first: one seed, no interval)." in texts
+    assert "(1 seed: one seed, no interval)." in texts
+
+
+def test_a_run_that_failed_is_no_part_of_the_budget(run, tmp_path):
+    plan = Study.load("pilot").plan("full-cpu", PHOTOS)
+    ledger = Ledger(tmp_path / "data" / "results")
+    ledger.add(pilot_record(plan[0]).model_copy(update={"training_seconds": 540.0, "evaluation_seconds": 60.0}))
+    failed = next(run for run in plan if run.variant == "baseline" and run.spec.seed == 1)
+    update = {"status": "failed", "error": "no memory", "training_seconds": None, "accuracy": []}
+    ledger.add(pilot_record(failed).model_copy(update=update))
+    texts, _ = run("findings")
+    assert "To train and test it once took 10.0 to 10.0 minutes" in texts
+    assert "1 failed" in texts
 
 
 def test_without_records_the_findings_say_so(run):
