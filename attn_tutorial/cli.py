@@ -155,7 +155,7 @@ def preview(
 @_feather
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_Folder(),
     help="Folder to make.  [default: named after what it holds, as shapes-test-fragments+noise-severity3, and what "
     "differs from the defaults, as -images1000-png]",
 )
@@ -428,7 +428,7 @@ def export_results(
 @_together(_preset, _root, _preset_data, _results)
 @click.option("--variant", "variants", multiple=True, help="Whose network; repeatable.  [default: all that are done]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of which seed.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files and a model card.")
+@click.option("--out", type=_Folder(), required=True, help="Folder for the files and a model card.")
 def networks(
     name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...], seed: int,
     out: Path,
