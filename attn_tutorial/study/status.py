@@ -1,7 +1,6 @@
 """Where a study is: what is done, under way, failed, damaged or missing, and how long the rest takes."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +38,13 @@ class StudyStatus:
 
 def study_status(runs: list[PlannedRun], ledger: Ledger) -> StudyStatus:
     """Look up a plan's runs in a ledger. Trains nothing, writes nothing."""
-    records = {run.run_id: ledger.heading(run.run_id) for run in runs}
-    states = [_state(run, records[run.run_id], ledger.folder / "work", ledger.left_out) for run in runs]
-    return StudyStatus(states, _seconds_left(states, (record for record in records.values() if record)))
+    states, pace = [], _Pace()
+    for run in runs:  # one record at a time: ten thousand at once are slow for their number alone
+        record = ledger.heading(run.run_id)
+        states.append(_state(run, record, ledger.folder / "work", ledger.left_out))
+        if record:
+            pace.take(record)
+    return StudyStatus(states, pace.seconds_left(states))
 
 
 def _state(run: PlannedRun, record: Heading | None, work: Path, left_out: dict[str, str]) -> RunStatus:
@@ -76,14 +79,28 @@ def _held_by_a_process(lock: Path) -> bool:
         return False
 
 
-def _seconds_left(states: list[RunStatus], records: Iterable[Heading]) -> float | None:
-    done = [record for record in records if record.status == "done" and record.training_seconds and record.samples]
-    if not done:
-        return None
-    pace = sum(record.training_seconds or 0 for record in done) / sum(record.samples or 0 for record in done)
-    testing = sum(record.evaluation_seconds or 0 for record in done) / len(done)
-    return sum(
-        (1 - state.share) * state.run.spec.training.samples * pace + testing
-        for state in states
-        if state.state not in ("done", "diverged")
-    )
+@dataclass
+class _Pace:
+    """What the runs that are done took."""
+
+    runs: int = 0
+    samples: int = 0
+    training: float = 0.0
+    testing: float = 0.0
+
+    def take(self, record: Heading) -> None:
+        if record.status == "done" and record.training_seconds and record.samples:
+            self.runs += 1
+            self.samples += record.samples
+            self.training += record.training_seconds
+            self.testing += record.evaluation_seconds or 0
+
+    def seconds_left(self, states: list[RunStatus]) -> float | None:
+        if not self.runs:
+            return None
+        return sum(
+            (1 - state.share) * state.run.spec.training.samples * self.training / self.samples
+            + self.testing / self.runs
+            for state in states
+            if state.state not in ("done", "diverged")
+        )
