@@ -110,7 +110,7 @@ def test_a_damaged_record_is_moved_out_of_the_way_before_anything_is_trained(tmp
         ({"spec": {"block": "my_block"}}, "block 'my_block' is unknown"),
     ],
 )
-def test_a_record_that_means_nothing_here_stays_where_it_is(tmp_path, runs, change, cause, make_record):
+def test_a_record_that_means_nothing_here_stays_where_it_is(tmp_path, runs, change, cause, make_record, caplog):
     ledger = Ledger(tmp_path)
     ledger.add(make_record(runs[0]))
     path = tmp_path / f"{runs[0].run_id}.json"
@@ -118,6 +118,7 @@ def test_a_record_that_means_nothing_here_stays_where_it_is(tmp_path, runs, chan
     path.write_text(json.dumps({**values, **change, "spec": {**values["spec"], **change.get("spec", {})}}))
     ledger.make_writable()
     assert path.exists()
+    assert cause in caplog.text, "before anything is trained"
     assert list(ledger) == []
     assert cause in ledger.left_out[path.name]
 
