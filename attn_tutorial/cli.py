@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from attn_tutorial.datasets import ImageSet
     from attn_tutorial.datasets.store import Prepared
-    from attn_tutorial.study import Ledger, PlannedRun, Study
+    from attn_tutorial.ledger import Ledger
+    from attn_tutorial.study import PlannedRun, Study
 
 DATA_HELP = "auto, cifar10, shapes, or the folder or archive of CIFAR-10."
 RESULTS = Path("data/runs")
@@ -66,7 +67,7 @@ _results = click.option("--results", type=_Folder(), default=RESULTS, show_defau
 @_root
 def fetch(root: Path) -> None:
     """Download CIFAR-10's official archive (170 MB) into ROOT/raw; an interrupted download goes on."""
-    from attn_tutorial.datasets.fetch import fetch_cifar10
+    from attn_tutorial.datasets.sources.fetch import fetch_cifar10
 
     click.echo(f"CIFAR-10 is at {fetch_cifar10(root)}")
 
@@ -86,7 +87,7 @@ def hint(root: Path) -> None:
 @_data
 def info(root: Path, images: str) -> None:
     """Say which images are used: source, fingerprint, classes."""
-    from attn_tutorial.study.images import prepare_images
+    from attn_tutorial.engine.images import prepare_images
 
     prepared, _ = prepare_images(images, root)
     for name in ("name", "source", "fingerprint", "archive_sha256", "folder"):
@@ -165,7 +166,7 @@ def export(
     seed: int, feather: Literal[0, 1, 2], out: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Write canvases with labels, masks, records of every fragment, and a data card, for use elsewhere."""
-    from attn_tutorial.datasets import Clutter, export_canvases
+    from attn_tutorial.clutter import Clutter, export_canvases
 
     clutter = Clutter(tuple(types.split("+")), severity, canvas, seed, feather)
     chosen = _load(images, root, split)
@@ -185,7 +186,7 @@ def export(
 def _load(images: str, root: Path, split: str) -> "ImageSet":
     """One split of the images that --data and --root name."""
     from attn_tutorial.datasets import load_images
-    from attn_tutorial.study.images import prepare_images
+    from attn_tutorial.engine.images import prepare_images
 
     prepared, source = prepare_images(images, root)
     return load_images(prepared.name, split, root=root, source=source)
@@ -237,8 +238,9 @@ _how = _together(
 
 def _start(study: "str | Study", preset: str, seeds: int | None, images: str | None, results: Path, **how: Any) -> None:
     """Train what is missing, print the table, and exit with the status that says how it went."""
-    from attn_tutorial.study import Ledger, StudyInterrupted
-    from attn_tutorial.study.start import start_study
+    from attn_tutorial.engine import StudyInterrupted
+    from attn_tutorial.engine.start import start_study
+    from attn_tutorial.ledger import Ledger
 
     try:
         runs, counts = start_study(study, preset, seeds, images, results, **how)
@@ -278,7 +280,7 @@ def audit(preset: str, images: str | None, root: Path, results: Path, **how: Any
     Trains what RESULTS lacks of study `audit`; stop with Ctrl-C, go on with the same command. Exits with 1 where a
     promise is not kept.
     """
-    from attn_tutorial.study.audit import SEEDS, run_audit
+    from attn_tutorial.audit.report import SEEDS, run_audit
 
     _start("audit", preset, SEEDS, images, results, root=root, **how)
     click.echo("Now the gates: this takes minutes, and seconds at preset smoke.")
@@ -343,9 +345,9 @@ def train(block: str, options: tuple[str, ...], stages: str, position: str, **ho
 @click.option("--measure", is_flag=True, help="Time each network for some seconds, for the estimates of time.")
 def list_studies(preset: str, root: Path, measure: bool) -> None:
     """List the studies, with their runs and the time they would take at PRESET, and the presets."""
+    from attn_tutorial.engine.estimate import Speeds, in_words
+    from attn_tutorial.engine.images import likely_images
     from attn_tutorial.study import Preset, Study, preset_names, study_names
-    from attn_tutorial.study.estimate import Speeds, in_words
-    from attn_tutorial.study.images import likely_images
 
     images = likely_images(preset, root)
     studies = {name: Study.load(name) for name in study_names()}
@@ -373,9 +375,9 @@ def list_studies(preset: str, root: Path, measure: bool) -> None:
 @_planned
 def status(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
     """Say which runs of study NAME are done, running, stopped, failed, damaged or missing, and what time is left."""
-    from attn_tutorial.study import Ledger
-    from attn_tutorial.study.estimate import Speeds, in_words
-    from attn_tutorial.study.status import study_status
+    from attn_tutorial.engine.estimate import Speeds, in_words
+    from attn_tutorial.engine.status import study_status
+    from attn_tutorial.ledger import Ledger
 
     planned, _ = _plan(name, preset, seeds, root, images)
     ledger = Ledger(results)
@@ -416,7 +418,7 @@ def export_results(
     name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, out: Path
 ) -> None:  # fmt: skip
     """Write the results of study NAME as a tidy table: a row for each run, composition of types and severity."""
-    from attn_tutorial.study.export import write_table
+    from attn_tutorial.ledger.table_files import write_table
 
     frame, source = _frame(name, preset, seeds, root, images, results)
     write_table(frame, out)
@@ -438,8 +440,9 @@ def networks(
     The weights are those that a run leaves in RESULTS/weights.
     """
     from attn_tutorial.datasets import load_images
-    from attn_tutorial.study import Ledger, Study
-    from attn_tutorial.study.onnx import export_networks
+    from attn_tutorial.ledger import Ledger
+    from attn_tutorial.ledger.onnx import export_networks
+    from attn_tutorial.study import Study
 
     planned, prepared, source = _planned_runs(name, preset, seed + 1, root, images)
     known = list(Study.load(name).variants)
@@ -477,9 +480,9 @@ def verify(
     The same machine kind, versions, threads and precision must give the same weights bit for bit. Where one of these
     differs, other weights are reported, with what differs, and are no failure.
     """
-    from attn_tutorial.study.report import Report
-    from attn_tutorial.study.setting import Setting
-    from attn_tutorial.study.verify import draw_runs, verify
+    from attn_tutorial.engine.setting import Setting
+    from attn_tutorial.engine.study_progress import Report
+    from attn_tutorial.engine.verify import draw_runs, verify
 
     planned, prepared, source = _planned_runs(name, preset, seeds, root, images)
     setting = Setting(name, preset, prepared, root, source, results, device, checkpoint_every=60.0)
@@ -500,7 +503,7 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
 
     A run that is done takes the place of one that failed. Where both are done and differ, the one that is there stays.
     """
-    from attn_tutorial.study.merge import merge
+    from attn_tutorial.ledger.merge import merge
 
     merged = merge(sources, into)
     click.echo(
@@ -528,7 +531,7 @@ def _frame(
     name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path
 ) -> "tuple[pd.DataFrame, str]":
     """What a ledger holds of a study on the images at hand, and what these are."""
-    from attn_tutorial.study import Ledger
+    from attn_tutorial.ledger import Ledger
 
     planned, source = _plan(name, preset, seeds, root, images)
     ledger = Ledger(results)
@@ -559,8 +562,8 @@ def _plan(name: str, preset: str, seeds: int | None, root: Path, images: str | N
 def _planned_runs(
     name: str, preset: str, seeds: int | None, root: Path, images: str | None
 ) -> "tuple[list[PlannedRun], Prepared, Path | None]":
+    from attn_tutorial.engine.images import prepare_images
     from attn_tutorial.study import Study
-    from attn_tutorial.study.images import prepare_images
 
     loaded = Study.load(name)
     prepared, source = prepare_images(images, root, preset)

@@ -1,4 +1,7 @@
-"""The base of the errors that say what a user can do."""
+"""The errors that say what a user can do, and the check that most of them come from."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -10,3 +13,15 @@ class InputError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
+
+
+def check_choice(what: str, given: object, allowed: Iterable[object]) -> None:
+    """Raise `InputError`, which names the nearest match, unless `given` is one of `allowed`."""
+    choices = list(allowed)
+    if given in choices:
+        return
+    if not choices:
+        raise InputError(f"{what} must be left out, because there is none to choose from, but got {given!r}.")
+    near = get_close_matches(str(given), [str(choice) for choice in choices], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{what} must be one of {', '.join(map(str, choices))}, but got {given!r}.{hint}")

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from attn_tutorial.blocks.options import check_block, usual_options
-from attn_tutorial.datasets.names import CLUTTER_TYPES, CLUTTER_VERSION, SEEN_TYPES, SEVERITIES, TILE
+from attn_tutorial.clutter.names import CLUTTER_TYPES, CLUTTER_VERSION, SEEN_TYPES, SEVERITIES
+from attn_tutorial.datasets.names import TILE
 from attn_tutorial.errors import InputError
 
 T = TypeVar("T")
@@ -223,6 +224,15 @@ class RunSpec(Part):
             chosen["block_options"] = {k: v for k, v in self.block_options.items() if v != usual[k]}
         what = {"spec": chosen, "data": fingerprint, "clutter": CLUTTER_VERSION}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Images(BaseModel):
+    """Which images a run saw."""
+
+    name: str
+    source: str
+    fingerprint: str
+    archive_sha256: str | None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

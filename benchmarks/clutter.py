@@ -17,11 +17,12 @@ import torch
 from clutter_pil import PilClutter
 from training import measure, seconds_of
 
-from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, Clutter, ImageSet, load_images
-from attn_tutorial.datasets.names import SEEN_TYPES
-from attn_tutorial.datasets.noise_bank import noise_fields
+from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
+from attn_tutorial.clutter.names import SEEN_TYPES
+from attn_tutorial.clutter.noise_bank import noise_fields
+from attn_tutorial.datasets import ImageSet, load_images
+from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
-from attn_tutorial.study.record import Images
 from attn_tutorial.training import keep_memory
 
 BATCH = 128

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from attn_tutorial.datasets import Clutter, ImageSet
-from attn_tutorial.datasets.draws import Draws, Stream
-from attn_tutorial.datasets.names import SPLITS, TILE
-from attn_tutorial.datasets.noise_bank import FIELDS, PERIOD, noise_fields
-from attn_tutorial.datasets.pixels import unpacked
-from attn_tutorial.datasets.severity import (
+from attn_tutorial.clutter import Clutter
+from attn_tutorial.clutter.draws import Draws, Stream
+from attn_tutorial.clutter.noise_bank import FIELDS, PERIOD, noise_fields
+from attn_tutorial.clutter.severity import (
     LEAST_VISIBLE,
     MOSAIC_CONTRAST,
     STROKES,
@@ -26,6 +24,9 @@ from attn_tutorial.datasets.severity import (
     check_severity,
     fragment_levels,
 )
+from attn_tutorial.datasets import ImageSet
+from attn_tutorial.datasets.names import SPLITS, TILE
+from attn_tutorial.datasets.pixels import unpacked
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

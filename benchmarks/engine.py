@@ -17,15 +17,16 @@ from pathlib import Path
 
 import click
 
-from attn_tutorial.study import Ledger, Study
-from attn_tutorial.study.images import prepare_images
+from attn_tutorial.engine.images import prepare_images
+from attn_tutorial.ledger import Ledger
+from attn_tutorial.study import Study
 
 RECORDS, MISSING = 10_000, 1_000
 MINUTE = 60.0
 STUDY = """
 import sys
 from attn_tutorial.study import Study
-from attn_tutorial.study.start import start_study
+from attn_tutorial.engine.start import start_study
 
 samples, workers, results, root = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 study = Study.parse({

@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from attn_tutorial.datasets import Clutter, ImageSet, load_images, to_input
+from attn_tutorial.clutter import Clutter, to_input
+from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.evaluation import evaluate
-from attn_tutorial.spec import RunSpec
+from attn_tutorial.spec import Images, RunSpec
 from attn_tutorial.study import Study
-from attn_tutorial.study.record import Images
 from attn_tutorial.training import build_model, keep_memory
 
 READY = 250

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from attn_tutorial.study import Ledger, Study
+from attn_tutorial.ledger import Ledger, held_in
+from attn_tutorial.study import Study
 
 OUT = Path("data/tuning/recipe.csv")
 
@@ -19,7 +20,7 @@ OUT = Path("data/tuning/recipe.csv")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
 def main(results: Path, preset: str, out: Path) -> None:
     ledger = Ledger(results)
-    frames = [ledger.frame(held.runs) for held in Study.load("recipe").held_in(ledger) if held.preset == preset]
+    frames = [ledger.frame(held.runs) for held in held_in(Study.load("recipe"), ledger) if held.preset == preset]
     if len(frames) != 1:
         raise click.UsageError(
             f"{results} holds records of study recipe at preset {preset} on {len(frames)} image sets"

@@ -12,10 +12,11 @@ import click
 import pandas as pd
 import torch
 
-from attn_tutorial.datasets import load_images, severity
+from attn_tutorial.clutter import severity
+from attn_tutorial.datasets import load_images
+from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.evaluation import accuracy_by_severity
 from attn_tutorial.spec import RunSpec
-from attn_tutorial.study.images import prepare_images
 from attn_tutorial.training import fit
 from attn_tutorial.training.machine import keep_memory
 

@@ -22,10 +22,10 @@ import click
 import pandas as pd
 import torch
 
-from attn_tutorial.datasets import Batches, ImageSet, load_images
-from attn_tutorial.spec import BackboneSpec, RunSpec
+from attn_tutorial.clutter import Batches
+from attn_tutorial.datasets import ImageSet, load_images
+from attn_tutorial.spec import BackboneSpec, Images, RunSpec
 from attn_tutorial.study import Study
-from attn_tutorial.study.record import Images
 from attn_tutorial.training import Execution, build_model, keep_memory
 from attn_tutorial.training.checkpoint import save_checkpoint
 from attn_tutorial.training.loop import train_step

@@ -1,4 +1,4 @@
-"""Image sets small enough to render and train on in every test."""
+"""What tests of several rooms share: small image sets, runs of seconds, and records that no run made."""
 
 from dataclasses import replace
 
@@ -7,6 +7,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.datasets.images import ImageSet
+from attn_tutorial.engine.images import prepare_images
+from attn_tutorial.engine.setting import Setting
+from attn_tutorial.ledger import Record
+from attn_tutorial.ledger.record import circumstances
+from attn_tutorial.spec import Images, RunSpec
+from attn_tutorial.study import PlannedRun, Study
 
 
 def _make_images(count: int = 60, split: str = "train", start: int = 0, masks: bool = False) -> ImageSet:
@@ -50,7 +56,7 @@ def tiny_cifar(tmp_path_factory):
     """A folder laid out as CIFAR-10 in class folders: 60 training and 15 test images a class, told apart by colour."""
     from PIL import Image
 
-    from attn_tutorial.datasets.cifar10 import CLASSES
+    from attn_tutorial.datasets.sources.cifar10 import CLASSES
 
     folder = tmp_path_factory.mktemp("tiny") / "cifar"
     generator = torch.Generator().manual_seed(0)
@@ -83,3 +89,70 @@ class NoCopyToHost(TorchDispatchMode):
 @pytest.fixture
 def no_copy_to_host():
     return NoCopyToHost
+
+
+IMAGES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
+
+
+@pytest.fixture(scope="session")
+def prepared(tiny_cifar, tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    return prepare_images(str(tiny_cifar), root), root
+
+
+@pytest.fixture
+def setting(prepared, tmp_path):
+    (images, source), root = prepared
+    return Setting("headline", "smoke", images, root, source, tmp_path / "runs", "cpu", 60.0)
+
+
+@pytest.fixture
+def plan():
+    """Makes a plan of short runs: by the name of a variant, what differs in it."""
+
+    def make(setting, **variants):
+        runs = []
+        for name, change in variants.items():
+            spec = RunSpec.parse(
+                {
+                    "data": {"name": "cifar10"},
+                    "backbone": {"depth": 8, "width": 16, "stem": "whiten4"},
+                    "evaluation": {
+                        "images": 20, "types": ["fragments+noise"], "severities": [0, 5], "recalibrated": [],
+                        "look": None,
+                    },
+                    **change,
+                    "training": {"samples": 128, "batch_size": 32, **change.get("training", {})},
+                }
+            )  # fmt: skip
+            runs.append(PlannedRun(spec.run_id(setting.images.fingerprint), name, spec))
+        return runs
+
+    return make
+
+
+@pytest.fixture
+def make_record():
+    """Makes the record of a planned run."""
+
+    def make(run, images=IMAGES, preset="quick", base=80.0, **changes):
+        rows = [
+            {"types": types, "severity": severity, "accuracy": (base - 3 * severity) / 100, "images": 100}
+            for types in ("fragments+noise", "noise")
+            for severity in range(6)
+        ]
+        return Record(
+            **{
+                "run_id": run.run_id, "study": "headline", "preset": preset, "variant": run.variant, "spec": run.spec,
+                "status": "done", "accuracy": rows, "parameters": 10, "samples_per_second": 1.0,
+                "training_seconds": 60.0, **circumstances(images, "cpu"), "threads": 1, **changes,
+            }
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def runs():
+    """The headline's runs at quick, two seeds."""
+    return Study.load("headline").plan("quick", IMAGES, seeds=2)

@@ -15,8 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from attn_tutorial.cli import main
-from attn_tutorial.datasets import Clutter, load_images
-from attn_tutorial.study import Ledger
+from attn_tutorial.clutter import Clutter
+from attn_tutorial.datasets import load_images
+from attn_tutorial.ledger import Ledger
 
 COMMAND = [sys.executable, "-c", "from attn_tutorial.cli import main; main()"]
 
@@ -128,8 +129,8 @@ def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
         (("export", "--types", "fragment+noise"), "did you mean 'fragments'"),
         (("export", "--canvas", 24), "at least as large as its tile"),
         (("export", "--feather", 3), "allowed are 0, 1, 2"),
-        (("export", "--format", "nzp"), "Allowed are: npz, png. Did you mean npz"),
-        (("export", "--split", "tests"), "Did you mean test"),
+        (("export", "--format", "nzp"), "format must be one of npz, png, but got 'nzp'. Did you mean 'npz'"),
+        (("export", "--split", "tests"), "Did you mean 'test'"),
         (("export", "--images", 130), "130 images of cifar10 test were asked for. Allowed are multiples of 10"),
         (("export", "--out", "file/out"), "cannot be written to"),
         (("export", "--out", "file"), "is there already"),

@@ -11,7 +11,7 @@ import pytest
     [
         "import attn_tutorial.study",
         "from attn_tutorial.cli import main; main(['study', 'list'], standalone_mode=False)",
-        "from attn_tutorial.study import Study; from attn_tutorial.study.record import Images;"
+        "from attn_tutorial.study import Study; from attn_tutorial.spec import Images;"
         "Study.load('headline').plan('quick', Images(name='shapes', source='', fingerprint='', archive_sha256=None))",
     ],
 )

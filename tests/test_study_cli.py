@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from attn_tutorial.cli import main
-from attn_tutorial.study import Ledger, study_names
-from attn_tutorial.study.start import start_study
+from attn_tutorial.engine.start import start_study
+from attn_tutorial.ledger import Ledger
+from attn_tutorial.study import study_names
 
 
 @pytest.fixture(scope="module")

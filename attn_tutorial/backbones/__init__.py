@@ -1,12 +1,6 @@
-"""Backbones with a slot for an attention block in every residual unit, and blocks for any other network."""
+"""The CIFAR ResNet with a slot for a block in each unit, and blocks in any other network."""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "cifar_resnet": ["ResNet", "resnet"],
-        "insert": ["insert_blocks"],
-        "whitening": ["whiten_stem_"],
-    },
-)
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

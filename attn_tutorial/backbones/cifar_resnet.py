@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import AttentionBlock, Features
-from attn_tutorial.blocks.options import check_choice
 from attn_tutorial.blocks.registry import build_block
+from attn_tutorial.errors import check_choice
 
 Position = Literal["standard", "pre", "post", "identity"]
 Stem = Literal["conv3", "whiten4"]

@@ -3,8 +3,7 @@
 import functools
 import importlib
 import os
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -17,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from attn_tutorial.errors import InputError
+from attn_tutorial.errors import InputError, check_choice
 
 Arrangement = Literal["sequential", "parallel"]
 AtStart = Literal["half", "identity"]
@@ -202,16 +201,6 @@ PLUGINS = "ATTN_TUTORIAL_PLUGINS"
 """The environment variable that names modules, joined by commas, which register blocks of your own."""
 
 
-def check_choice(what: str, given: object, allowed: Iterable[object]) -> None:
-    """Raise `ValueError`, naming the nearest match, unless `given` is one of `allowed`."""
-    choices = list(allowed)
-    if given in choices:
-        return
-    near = get_close_matches(str(given), [str(choice) for choice in choices], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{what} {given!r} is unknown.{hint} Allowed: {', '.join(map(str, choices))}.")
-
-
 def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options of block `name`, with its defaults filled in.
 
@@ -226,7 +215,7 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{error} For one of your own, see register_block and {PLUGINS}.") from None
     model = BLOCK_OPTIONS[name]
     for option in options:
-        check_choice(f"option of block {name!r}:", option, model.model_fields)
+        check_choice(f"option of block {name!r}", option, model.model_fields)
     try:
         return model(**options).model_dump()
     except ValidationError as error:

@@ -8,11 +8,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from attn_tutorial.datasets.clutter import SMALLEST_TILE
 from attn_tutorial.datasets.images import ImageSet
-from attn_tutorial.datasets.names import SPLITS
-from attn_tutorial.datasets.store import check_choice
-from attn_tutorial.errors import InputError
+from attn_tutorial.datasets.names import SMALLEST_TILE, SPLITS
+from attn_tutorial.errors import InputError, check_choice
 
 
 def as_image_set(

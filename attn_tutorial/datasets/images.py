@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attn_tutorial.datasets.draws import below
 from attn_tutorial.datasets.names import SPLITS
+from attn_tutorial.datasets.philox import below
 from attn_tutorial.datasets.pixels import packed, padded, unpacked
-from attn_tutorial.datasets.store import check_choice, prepare
-from attn_tutorial.errors import InputError
+from attn_tutorial.datasets.store import prepare
+from attn_tutorial.errors import InputError, check_choice
 
 _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
 """Of each file: its name, its first split and its second; `store.HELD_OUT` says how large the second is."""

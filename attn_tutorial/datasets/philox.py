@@ -44,3 +44,11 @@ def _multiply(word: Tensor, constant: int) -> tuple[Tensor, Tensor]:
     # same; the shift draws the sign in from the left, and the mask takes it off again.
     product = word * constant
     return (product >> 32) & _WORD, product & _WORD
+
+
+def below(words: Tensor, bound: Tensor | int) -> Tensor:
+    """Map 32-bit words to whole numbers 0..bound-1 by a multiplication and a shift.
+
+    For bounds up to 2^16 no value is more than one part in 2^16 likelier than another; bounds stay under 2^31.
+    """
+    return (words * bound) >> 32

@@ -5,13 +5,11 @@ killed, or two that prepare the same images at once, leave nothing behind that c
 set.
 """
 
-import difflib
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,10 +19,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from attn_tutorial.datasets import cifar10, shapes
-from attn_tutorial.datasets.cifar10 import ImageSourceError
 from attn_tutorial.datasets.names import DATASETS
-from attn_tutorial.errors import InputError
+from attn_tutorial.datasets.sources import cifar10, shapes
+from attn_tutorial.datasets.sources.cifar10 import ImageSourceError
+from attn_tutorial.errors import check_choice
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
 HOW_TO_GET_CIFAR10 = (
@@ -62,15 +60,6 @@ class Prepared:
     """Of each file, how many images are the first split's."""
     near_duplicates: dict[str, dict[str, int]]
     """By split, how many of its images have a duplicate among test images, as `exact`, `perceptual` or `mirrored`."""
-
-
-def check_choice(what: str, given: str, allowed: Iterable[str]) -> None:
-    """Raise ValueError, with near matches, where ``given`` is not one of ``allowed``."""
-    allowed = tuple(allowed)
-    if given not in allowed:
-        near = difflib.get_close_matches(str(given), allowed)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise InputError(f"Unknown {what} {given!r}. Allowed are: {', '.join(allowed)}.{hint}")
 
 
 def available_cifar10(root: str | Path = "data", source: str | Path | None = None) -> Path | None:

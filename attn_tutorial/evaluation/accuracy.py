@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_tutorial.datasets import ImageSet, to_input
+from attn_tutorial.clutter import to_input
+from attn_tutorial.datasets import ImageSet
 from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES, clutter_of_test
 from attn_tutorial.evaluation.recalibration import recalibrated
 from attn_tutorial.evaluation.scoring import scores

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attn_tutorial.datasets import CanvasBatch, Clutter, ImageSet, to_input
+from attn_tutorial.clutter import CanvasBatch, Clutter, to_input
+from attn_tutorial.datasets import ImageSet
 from attn_tutorial.spec import RunSpec
 
 BATCH = 250

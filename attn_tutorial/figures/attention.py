@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
 
-from attn_tutorial.datasets import CanvasBatch
+from attn_tutorial.clutter import CanvasBatch
 from attn_tutorial.figures.canvases import draw_canvas
 
 _COLOURS = sns.color_palette("mako", as_cmap=True)  # the outline's yellow is seen on all of it

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from attn_tutorial.audit.report import AuditReport, Severity
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.figures.style import VARIANT_COLOURS, palette
 from attn_tutorial.figures.tables import interval_text
-from attn_tutorial.study.audit import AuditReport, Severity
 
 _LEAK = {"tile_removed": "tile removed", "tile_removed_other_classes": "tile removed, other classes only"}
 _BACKGROUND = {"severity_0_only": "weak background", "severity_0_only_blank": "blank"}

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, CanvasBatch, Clutter, ImageSet
+from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, CanvasBatch, Clutter
+from attn_tutorial.datasets import ImageSet
 
 _OUTLINE = "#ffe600"  # seen on every canvas; it lies on the picture, so the page's theme does not matter
 

@@ -1,14 +1,17 @@
 """One image in every clutter type at every severity, and its edges at every feather."""
 
+from typing import Literal
+
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, Clutter, ImageSet
-from attn_tutorial.datasets.names import SEEN_TYPES
+from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
+from attn_tutorial.clutter.names import SEEN_TYPES
+from attn_tutorial.datasets import ImageSet
 from attn_tutorial.figures.canvases import draw_canvas
 
 _AROUND = 8  # pixels shown on either side of a tile's corner
-_FEATHERS = (0, 1, 2)
+_FEATHERS: tuple[Literal[0, 1, 2], ...] = (0, 1, 2)
 
 
 def type_sheet(images: ImageSet, position: int = 0, seed: int = 0) -> Figure:

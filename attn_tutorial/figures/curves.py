@@ -9,11 +9,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from attn_tutorial.analysis.outcomes import BASELINE, check_one_kind
+from attn_tutorial.analysis.statistics import intervals
 from attn_tutorial.figures.style import VARIANT_COLOURS, VARIANT_MARKERS, palette
 from attn_tutorial.figures.tables import main_types
-from attn_tutorial.study import Record
-from attn_tutorial.study.outcomes import BASELINE, check_one_kind
-from attn_tutorial.study.statistics import intervals
+from attn_tutorial.ledger import Record
 
 _MOST_LINES = 6
 _COLUMNS = 3

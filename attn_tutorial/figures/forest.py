@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from attn_tutorial.analysis.outcomes import BASELINE
+from attn_tutorial.analysis.statistics import MARGIN, paired_differences, seed_differences
 from attn_tutorial.figures.style import VARIANT_COLOURS
-from attn_tutorial.study.outcomes import BASELINE
-from attn_tutorial.study.statistics import MARGIN, paired_differences, seed_differences
 
 _CLEAR, _NOISE = VARIANT_COLOURS["se"], VARIANT_COLOURS["baseline"]
 

@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from attn_tutorial.analysis.outcomes import BASELINE
+from attn_tutorial.analysis.statistics import paired_differences, seed_differences
 from attn_tutorial.blocks.measure import count_flops, peak_bytes, seconds_in_turn
 from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
 from attn_tutorial.study import PlannedRun
-from attn_tutorial.study.outcomes import BASELINE
-from attn_tutorial.study.statistics import paired_differences, seed_differences
 from attn_tutorial.training import build_network, thread_count
 
 _MEASURES = {"parameters": "parameters", "MFLOP": "operations", "time": "time"}

@@ -9,11 +9,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from attn_tutorial.analysis.outcomes import BASELINE, areas, check_kinds
+from attn_tutorial.analysis.statistics import intervals, seed_differences
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
 from attn_tutorial.figures.tables import main_types, with_interval
-from attn_tutorial.study.outcomes import BASELINE, areas, check_kinds
-from attn_tutorial.study.statistics import intervals, seed_differences
 
 _INTACT = "none"
 _LESIONS = {

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from attn_tutorial.datasets import SEVERITIES
+from attn_tutorial.clutter import SEVERITIES
 from attn_tutorial.figures.style import palette
 
 _MARKERS = "os^D"

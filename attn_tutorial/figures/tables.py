@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from attn_tutorial.analysis.outcomes import BASELINE, areas, check_one_kind
 from attn_tutorial.spec import SEEN as PRIMARY
-from attn_tutorial.study.outcomes import BASELINE, areas, check_one_kind
 
 
 def main_types(frame: pd.DataFrame) -> str:
@@ -59,7 +59,7 @@ def difference_table(
 
     """
     # Imported here, since printing accuracies needs none of it.
-    from attn_tutorial.study.statistics import LEAST_SEEDS, equivalence, paired_differences
+    from attn_tutorial.analysis.statistics import LEAST_SEEDS, equivalence, paired_differences
 
     outcomes = areas(frame, types or main_types(frame))
     if baseline not in set(outcomes["variant"]):
@@ -110,8 +110,8 @@ def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: s
         `seeds`. Means with 95 % t intervals over seeds, as text.
 
     """
-    from attn_tutorial.study.outcomes import relative_clutter_error, slopes
-    from attn_tutorial.study.statistics import intervals, paired_differences
+    from attn_tutorial.analysis.outcomes import relative_clutter_error, slopes
+    from attn_tutorial.analysis.statistics import intervals, paired_differences
 
     falls = slopes(frame, types or main_types(frame))
     own = intervals(falls).set_index("variant")
@@ -164,7 +164,7 @@ def record_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _power(row: pd.Series, blocks: int, tested: bool) -> float:
-    from attn_tutorial.study.statistics import minimal_detectable_effect
+    from attn_tutorial.analysis.statistics import minimal_detectable_effect
 
     if pd.isna(row["within_noise"]):  # there is no interval
         return float("nan")

@@ -1,20 +1,6 @@
-"""Studies: named grids of runs, the ledger of their results, and what runs them. Free of torch until a run starts."""
+"""What is compared, and at what scale: studies, presets, and the runs that they plan. Imports no torch."""
 
-from attn_tutorial.study.ledger import Ledger
-from attn_tutorial.study.record import Record
-from attn_tutorial.study.runner import RUNNERS, StudyInterrupted, run_study
-from attn_tutorial.study.study import Held, PlannedRun, Preset, Study, preset_names, study_names
+import lazy_loader
 
-__all__ = [
-    "RUNNERS",
-    "Held",
-    "Ledger",
-    "PlannedRun",
-    "Preset",
-    "Record",
-    "Study",
-    "StudyInterrupted",
-    "preset_names",
-    "run_study",
-    "study_names",
-]
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from attn_tutorial.datasets.store import Prepared
-from attn_tutorial.spec import BackboneSpec, ClutterSpec, Part, RunSpec, SpecError
+from attn_tutorial.spec import BackboneSpec, ClutterSpec, Images, Part, RunSpec, SpecError
 from attn_tutorial.study.grid import Change, Grid
-from attn_tutorial.study.ledger import Ledger
 from attn_tutorial.study.read_yaml import read_yaml
-from attn_tutorial.study.record import Images
 
 
 class Preset(Part):
@@ -63,16 +61,6 @@ class PlannedRun:
     run_id: str
     variant: str
     spec: RunSpec
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a ledger holds of a study at one preset, on one image set, in one backbone."""
-
-    preset: str
-    images: Images
-    backbone: str
-    runs: list[PlannedRun]
 
 
 class Study(Part):
@@ -188,13 +176,14 @@ class Study(Part):
             raise SpecError(
                 f"seeds {seeds!r} was given; allowed is a count of at least 1, as 3 for the seeds 0, 1 and 2"
             )
-        runs = self._plan(preset, images, range(count))
+        runs = self.plan_seeds(preset, images, range(count))
         return runs if seeds is not None else [run for run in runs if run.spec.seed < self._most_seeds(run, count)]
 
     def _most_seeds(self, run: PlannedRun, count: int) -> int:
         return self.seeds.get(run.variant, count) if isinstance(self.seeds, dict) else self.seeds
 
-    def _plan(self, preset: str, images: Prepared | Images, seeds: Iterable[int]) -> list[PlannedRun]:
+    def plan_seeds(self, preset: str, images: Prepared | Images, seeds: Iterable[int]) -> list[PlannedRun]:
+        """List the runs with the given seeds, see `plan`."""
         scale = Preset.load(preset)
         shared: dict[str, Any] = {
             "data": {"name": images.name, "train_images": scale.train_images},
@@ -230,22 +219,6 @@ class Study(Part):
             return RunSpec.parse(_widened(_lengthened(_changed(shared, change))))
         except SpecError as error:
             raise SpecError(f"study {self.name!r}, variant {variant!r}: {error}") from None
-
-    def held_in(self, ledger: Ledger) -> list[Held]:
-        """List what a ledger holds of this study, apart by preset, images and backbone: such are never pooled."""
-        records = {record.run_id: record for record in ledger}
-        kinds = {(record.preset, record.data.fingerprint): record.data for record in records.values()}
-        seeds = sorted({record.spec.seed for record in records.values()})
-        held = []
-        for (preset, _), images in kinds.items():
-            if preset not in preset_names():
-                continue
-            by_backbone: dict[str, list[PlannedRun]] = {}
-            for run in self._plan(preset, images, seeds):
-                if run.run_id in records:
-                    by_backbone.setdefault(run.spec.backbone.label(), []).append(run)
-            held += [Held(preset, images, backbone, runs) for backbone, runs in by_backbone.items()]
-        return held
 
 
 def _changed(fields: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,5 @@
 
 import lazy_loader
 
-# Lazy, so that planning a study does not load torch.
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "loop": ["Diverged", "OutOfMemory", "Stopped", "Trained", "fit"],
-        "machine": ["Execution", "choose_device", "keep_memory", "thread_count"],
-        "model": ["build_model", "build_network", "weights_sha256"],
-        "muon": ["Muon"],
-        "names": ["check_device", "check_precision"],
-        "progress": ["Progress"],
-    },
-)
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from attn_tutorial.datasets import Batches, ImageSet
+from attn_tutorial.clutter import Batches
+from attn_tutorial.datasets import ImageSet
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.checkpoint import load_checkpoint, save_checkpoint
 from attn_tutorial.training.machine import Execution, thread_count

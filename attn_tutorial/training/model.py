@@ -5,8 +5,9 @@ import hashlib
 import torch
 from torch import nn
 
-from attn_tutorial.backbones import resnet, whiten_stem_
-from attn_tutorial.datasets import Clutter, ImageSet, to_input
+from attn_tutorial.backbones import ResNet, resnet, whiten_stem_
+from attn_tutorial.clutter import Clutter, to_input
+from attn_tutorial.datasets import ImageSet
 from attn_tutorial.spec import RunSpec
 
 _WHITENING_IMAGES = 2000
@@ -25,7 +26,7 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
     return model
 
 
-def build_network(spec: RunSpec, classes: int) -> nn.Module:
+def build_network(spec: RunSpec, classes: int) -> ResNet:
     """Build the network of a run but for the whitening of its stem, which wants images: what it costs is the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)

@@ -22,8 +22,8 @@ def test_defaults_are_filled_in():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("non-local", {}, "'non-local'.*Did you mean 'non_local'.*static_gate"),
-        ("se", {"reductoin": 8}, "'reductoin'.*Did you mean 'reduction'.*squeeze"),
+        ("non-local", {}, "static_gate.* but got 'non-local'.*Did you mean 'non_local'"),
+        ("se", {"reductoin": 8}, "squeeze.*but got 'reductoin'. Did you mean 'reduction'"),
         ("se", {"reduction": "8"}, "reduction='8'.*integer"),
         ("se", {"reduction": 0}, "reduction=0.*greater than 0"),
         ("se", {"gate": "softmax"}, "gate='softmax'.*'sigmoid', 'tanh' or 'relu'"),
@@ -41,7 +41,11 @@ def test_defaults_are_filled_in():
         ("triplet", {"kernel": 5}, "kernel=5.*3 or 7"),
         ("se+spatial", {"order": "parallel"}, "'order'.*arrangement"),
         ("se+nonlocal", {}, "Did you mean 'se\\+non_local'"),
-        ("identity", {"at_start": "identity"}, "'identity': 'at_start' is unknown"),
+        (
+            "identity",
+            {"at_start": "identity"},
+            "'identity' must be left out, because there is none to choose from, but got 'at_start'",
+        ),
     ],
 )
 def test_what_is_not_allowed_is_named(name, options, message):

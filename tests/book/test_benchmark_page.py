@@ -4,8 +4,10 @@ import ast
 import re
 from pathlib import Path
 
-from attn_tutorial.datasets import CLUTTER_VERSION, SPLITS, fragments, noise_bank, philox, store, strokes
-from attn_tutorial.datasets.draws import Stream
+from attn_tutorial.clutter import CLUTTER_VERSION, noise_bank
+from attn_tutorial.clutter.draws import Stream
+from attn_tutorial.clutter.layers import fragments, strokes
+from attn_tutorial.datasets import SPLITS, philox, store
 
 PAGE = (Path(__file__).parents[2] / "book" / "benchmark.md").read_text()
 TEXT = " ".join(PAGE.split())

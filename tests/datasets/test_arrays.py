@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from attn_tutorial.datasets import SPLITS, Clutter, as_image_set
+from attn_tutorial.clutter import Clutter
+from attn_tutorial.datasets import SPLITS, as_image_set
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_the_split_gives_other_clutter(pixels):
         split: Clutter(canvas=32).render(as_image_set(pixels, split=split), range(12)).canvas for split in SPLITS
     }
     assert not torch.equal(canvases["train"], canvases["test"])
-    with pytest.raises(ValueError, match="Did you mean test"):
+    with pytest.raises(ValueError, match="Did you mean 'test'"):
         as_image_set(pixels, split="tests")
 
 

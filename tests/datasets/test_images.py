@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from attn_tutorial.datasets import cifar10, shapes
-from attn_tutorial.datasets.cifar10 import CLASSES
 from attn_tutorial.datasets.images import ImageSet, load_images
+from attn_tutorial.datasets.sources import cifar10, shapes
+from attn_tutorial.datasets.sources.cifar10 import CLASSES
 from attn_tutorial.datasets.store import prepare
 from attn_tutorial.errors import InputError
 
@@ -111,9 +111,11 @@ def test_take_refuses(folder: Path, root: Path, count: int) -> None:
 
 
 def test_unknown_split_and_name(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"split 'tests'\. Allowed are: train, val, test, bank\. Did you mean test"):
+    with pytest.raises(
+        ValueError, match=r"split must be one of train, val, test, bank, but got 'tests'\. Did you mean 'test'"
+    ):
         load_images("shapes", "tests", root)
-    with pytest.raises(ValueError, match=r"data set 'shape'\. Allowed are: .* Did you mean shapes"):
+    with pytest.raises(ValueError, match=r"data set must be one of .* but got 'shape'\. Did you mean 'shapes'"):
         load_images("shape", "test", root)
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import idctn
 
-from attn_tutorial.datasets import shapes
-from attn_tutorial.datasets.cifar10 import read_cifar10
 from attn_tutorial.datasets.near_duplicates import Pairs, near_duplicates
+from attn_tutorial.datasets.sources import shapes
+from attn_tutorial.datasets.sources.cifar10 import read_cifar10
 from attn_tutorial.datasets.store import available_cifar10
 from attn_tutorial.errors import InputError
 

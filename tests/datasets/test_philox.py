@@ -2,8 +2,8 @@ import pytest
 import torch
 from scipy import stats
 
-from attn_tutorial.datasets.draws import Draws, Stream, below, permutations
-from attn_tutorial.datasets.philox import philox
+from attn_tutorial.clutter.draws import Draws, Stream, permutations
+from attn_tutorial.datasets.philox import below, philox
 
 # Known answers of the generator's authors: Random123's kat_vectors, philox4x32 10 rounds.
 KNOWN = [

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attn_tutorial.datasets import shapes, store
-from attn_tutorial.datasets.cifar10 import ARCHIVE_NAME, CLASSES, ImageSourceError
+from attn_tutorial.datasets import store
+from attn_tutorial.datasets.sources import shapes
+from attn_tutorial.datasets.sources.cifar10 import ARCHIVE_NAME, CLASSES, ImageSourceError
 from attn_tutorial.datasets.store import available_cifar10, prepare
 
 PER_CLASS = 10
@@ -149,7 +150,9 @@ def test_what_is_named_must_be_there(tmp_path: Path, few_shapes: None, monkeypat
 
 
 def test_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'cifar-10'\. Allowed are: cifar10, shapes, auto\. Did you mean cifar10"):
+    with pytest.raises(
+        ValueError, match=r"must be one of cifar10, shapes, auto, but got 'cifar-10'\. Did you mean 'cifar10'"
+    ):
         prepare("cifar-10", tmp_path)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCKS, AttentionBlock, register_block
-from attn_tutorial.datasets import Clutter
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import Groups, groups_of
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_tutorial.datasets.names import CLUTTER_TYPES
+from attn_tutorial.clutter.names import CLUTTER_TYPES
 from attn_tutorial.evaluation import accuracy_by_severity, recalibrated
 from attn_tutorial.spec import SEEN, RunSpec
 

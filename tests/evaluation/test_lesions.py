@@ -8,7 +8,7 @@ from torch import nn
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock
-from attn_tutorial.datasets import Clutter
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import LESIONS, Seen, attention_maps, groups_of, harms, mean_gates
 from attn_tutorial.evaluation.lesions import _harm, _passes, possible_lesions, replaced, under
 from attn_tutorial.evaluation.recalibration import collecting

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from attn_tutorial.backbones import resnet
-from attn_tutorial.datasets import Clutter
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import auc, cell_shares, enrichment, grad_cam, groups_of, localise, pointing
 
 MEASURES = ("enrichment", "pointing", "auc")

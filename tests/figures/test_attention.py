@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from attn_tutorial.datasets import Clutter
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.figures import attention_on_canvas, attention_table, describe_attention
 
 

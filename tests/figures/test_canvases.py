@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, Clutter
+from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
 from attn_tutorial.figures.canvases import severity_grid, type_grid
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from attn_tutorial.datasets import CLUTTER_TYPES, SEVERITIES, Clutter
+from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
 from attn_tutorial.figures import feather_sheet, type_sheet
 
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from attn_tutorial.figures import describe_learning_curves, learning_curves
-from attn_tutorial.study.record import CurvePoint
+from attn_tutorial.ledger.record import CurvePoint
 
 
 def records(*variants, seeds=2):

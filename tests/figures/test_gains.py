@@ -6,8 +6,8 @@ import torch
 
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures import describe_gain_figure, gain_figure, network_costs
+from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
-from attn_tutorial.study.record import Images
 
 IMAGES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
 

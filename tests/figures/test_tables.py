@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from attn_tutorial.analysis.statistics import minimal_detectable_effect
 from attn_tutorial.figures import (
     accuracy_table,
     describe_severity_curves,
@@ -16,7 +17,6 @@ from attn_tutorial.figures import (
     severity_curves,
 )
 from attn_tutorial.figures.tables import interval_text
-from attn_tutorial.study.statistics import minimal_detectable_effect
 
 
 def make_frame(values, preset="quick"):

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 
-from attn_tutorial.notebook import ParameterError
+from attn_tutorial.pages.parameters import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "baseline.ipynb"
 
@@ -16,7 +16,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "baseline.ipynb"
 def run(make_images, monkeypatch):
     """Runs the chapter's cells on small images, with parameters given as papermill gives them."""
     images = make_images(100, "train")
-    monkeypatch.setattr("attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
+    monkeypatch.setattr("attn_tutorial.engine.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
     monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda *_, **__: images)
 
     def run(change=lambda source: source, **given):

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from attn_tutorial.blocks import build_block
-from attn_tutorial.notebook import ParameterError
+from attn_tutorial.pages.parameters import ParameterError
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # Read as files, since test modules cannot import each other.
@@ -55,9 +55,9 @@ def run(make_images, monkeypatch, tmp_path):
         "train": make_images(200, "train", start=300),
         "test": replace(make_images(200, "test"), fragments=make_images(40, "bank", start=200)),
     }
-    monkeypatch.setattr("attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
+    monkeypatch.setattr("attn_tutorial.engine.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
     monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda name, split, **_: images[split])
-    monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
+    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
 
     def run(chapter, **given):
         namespace = {"__name__": "__main__"}

@@ -10,14 +10,14 @@ import nbformat
 import pytest
 import yaml
 
+from attn_tutorial.audit import promises as gates
+from attn_tutorial.audit.report import AuditReport, severity_table
+from attn_tutorial.clutter.names import CLUTTER_VERSION, SEVERITIES
 from attn_tutorial.datasets import load_images
-from attn_tutorial.datasets.names import CLUTTER_VERSION, SEVERITIES
+from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.figures import audit as figures
 from attn_tutorial.figures import style
-from attn_tutorial.notebook import ParameterError
-from attn_tutorial.study import gates
-from attn_tutorial.study.audit import AuditReport, severity_table
-from attn_tutorial.study.images import prepare_images
+from attn_tutorial.pages.parameters import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "clutter_audit.ipynb"
 TUNING = NOTEBOOK.parents[1] / "data" / "tuning"
@@ -86,7 +86,7 @@ ABOUT = {"name": "cifar10", "source": "CIFAR-10 from somewhere", "fingerprint": 
 def page(tmp_path, monkeypatch, tiny_cifar):
     """Runs the notebook on reports in `data/results`, and returns what it shows; figures are drawn where asked."""
     monkeypatch.setenv("ATTN_TUTORIAL_CIFAR10", str(tiny_cifar))
-    monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
+    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
 
     draw = style._image
 

@@ -10,10 +10,12 @@ import nbformat
 import pytest
 import torch
 
-from attn_tutorial.datasets import SEVERITIES, Clutter, severity
-from attn_tutorial.notebook import ParameterError
-from attn_tutorial.study import Ledger, Record, Study
-from attn_tutorial.study.record import Accuracy, Images
+from attn_tutorial.clutter import SEVERITIES, Clutter, severity
+from attn_tutorial.ledger import Ledger, Record
+from attn_tutorial.ledger.record import Accuracy
+from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.spec import Images
+from attn_tutorial.study import Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 CHAPTERS = ("clutter_gallery", "clutter_pitfalls")
@@ -31,11 +33,13 @@ def run(make_images, monkeypatch, tmp_path):
     plain = replace(make_images(100, "test"), fragments=bank)
     shapes = replace(make_images(100, "test", masks=True), fragments=bank)
     said, tables = [], {}
-    monkeypatch.setattr("attn_tutorial.study.images.prepare_images", lambda *_: (SimpleNamespace(name="cifar10"), None))
+    monkeypatch.setattr(
+        "attn_tutorial.engine.images.prepare_images", lambda *_: (SimpleNamespace(name="cifar10"), None)
+    )
     monkeypatch.setattr(
         "attn_tutorial.datasets.load_images", lambda name, *_, **__: shapes if name == "shapes" else plain
     )
-    monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
+    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
     monkeypatch.setattr("attn_tutorial.figures.show_table", lambda frame, caption: tables.update({caption: frame}))
     monkeypatch.setattr("attn_tutorial.figures.show", lambda draw, alt, caption: None)  # drawing takes most of the time
     monkeypatch.setattr("IPython.display.display", lambda shown: said.append(shown.data))

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from attn_tutorial.blocks import BLOCKS
-from attn_tutorial.notebook import ParameterError
+from attn_tutorial.pages.parameters import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_blocks.ipynb"
 

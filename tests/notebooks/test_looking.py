@@ -5,9 +5,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from attn_tutorial.notebook import ParameterError
-from attn_tutorial.study import Ledger, Record, Study
-from attn_tutorial.study.record import Accuracy, Images, Lesion, Localisation
+from attn_tutorial.ledger import Ledger, Record
+from attn_tutorial.ledger.record import Accuracy, Lesion, Localisation
+from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.spec import Images
+from attn_tutorial.study import Study
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SHAPES = Images(name="shapes", source="shapes of a test", fingerprint="b" * 64, archive_sha256=None)
@@ -21,10 +23,10 @@ def run(monkeypatch, tmp_path):
 
     def run(page, **given):
         shown, said = {}, []
-        monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
+        monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
         monkeypatch.setattr("attn_tutorial.figures.show_table", lambda frame, caption: shown.update({caption: frame}))
         monkeypatch.setattr("attn_tutorial.figures.show", lambda draw, alt, caption: shown.update({caption: draw()}))
-        for module in ("IPython.display", "attn_tutorial.figures.measured"):
+        for module in ("IPython.display", "attn_tutorial.pages.measured"):
             monkeypatch.setattr(f"{module}.display", lambda markdown: said.append(markdown.data))
         namespace = {"__name__": "__main__"}
         for cell in nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4).cells:

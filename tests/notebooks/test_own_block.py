@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from attn_tutorial.study import Ledger
+from attn_tutorial.ledger import Ledger
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "your_own_block.ipynb"
 

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from pydantic import PositiveInt
 
-from attn_tutorial.notebook import ParameterError, Parameters, project_root, read_parameters
+from attn_tutorial.pages.parameters import ParameterError, Parameters, project_root, read_parameters
 
 
 class Settings(Parameters):
@@ -82,7 +82,7 @@ def test_a_cell_run_again_sees_the_names_of_later_cells() -> None:
 
 READ = """
 from pydantic import PositiveInt
-from attn_tutorial.notebook import Parameters, read_parameters
+from attn_tutorial.pages.parameters import Parameters, read_parameters
 
 class Settings(Parameters):
     seeds: PositiveInt
@@ -138,6 +138,6 @@ def test_the_project_is_found_from_its_folders_and_from_elsewhere(
 
 def test_a_missing_project_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("attn_tutorial.notebook.__file__", str(tmp_path / "attn_tutorial" / "notebook.py"))
+    monkeypatch.setattr("attn_tutorial.pages.parameters.__file__", str(tmp_path / "attn_tutorial" / "notebook.py"))
     with pytest.raises(FileNotFoundError, match="clone of the repository"):
         project_root()

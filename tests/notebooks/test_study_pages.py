@@ -7,10 +7,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from attn_tutorial.notebook import ParameterError
-from attn_tutorial.study import Ledger, Preset, Record, Study
-from attn_tutorial.study.record import Accuracy, Images, Lesion
-from attn_tutorial.study.statistics import minimal_detectable_effect
+from attn_tutorial.analysis.statistics import minimal_detectable_effect
+from attn_tutorial.ledger import Ledger, Record
+from attn_tutorial.ledger.record import Accuracy, Lesion
+from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.spec import Images
+from attn_tutorial.study import Preset, Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PHOTOS = Images(name="cifar10", source="photos of a test", fingerprint="a" * 64, archive_sha256=None)
@@ -20,12 +22,12 @@ PHOTOS = Images(name="cifar10", source="photos of a test", fingerprint="a" * 64,
 def run(monkeypatch, tmp_path):
     """Runs a page's cells in a project whose ledgers are made up, and returns its texts, and tables by caption."""
     texts, shown = [], {}
-    for module in ("IPython.display", "attn_tutorial.figures.results"):
+    for module in ("IPython.display", "attn_tutorial.pages.results"):
         monkeypatch.setattr(f"{module}.display", lambda markdown: texts.append(markdown.data))
-    for module in ("attn_tutorial.figures", "attn_tutorial.figures.results"):
+    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results"):
         monkeypatch.setattr(f"{module}.show_table", lambda frame, caption: shown.update({caption: frame}))
         monkeypatch.setattr(f"{module}.show", lambda draw, alt, caption: shown.update({caption: (draw(), alt)}))
-    monkeypatch.setattr("attn_tutorial.notebook.project_root", lambda: tmp_path)
+    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
 
     def run(name, **given):
         namespace = {"__name__": "__main__"}

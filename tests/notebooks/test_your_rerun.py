@@ -10,8 +10,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from attn_tutorial.study import Ledger, Record, Study
-from attn_tutorial.study.record import Accuracy, Images
+from attn_tutorial.ledger import Ledger, Record
+from attn_tutorial.ledger.record import Accuracy
+from attn_tutorial.spec import Images
+from attn_tutorial.study import Study
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "your_rerun.ipynb"
 PHOTOS = Images(name="cifar10", source="photos of a test", fingerprint="a" * 64, archive_sha256=None)

@@ -1,9 +1,8 @@
 import pytest
 
-from attn_tutorial.spec import SpecError
+from attn_tutorial.spec import Images, SpecError
 from attn_tutorial.study import Study
 from attn_tutorial.study.grid import Grid
-from attn_tutorial.study.record import Images
 
 IMAGES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
 
@@ -138,7 +137,7 @@ def test_a_file_that_is_no_study_is_refused_and_the_place_named(tmp_path, text, 
     ("change", "message"),
     [
         ("{blok: se}", "study 'mine', variant 'a': (?s:.*)blok: unknown name; allowed here are data, .*block"),
-        ("{block: sse}", "variant 'a': (?s:.*)block 'sse' is unknown. Did you mean 'se'"),
+        ("{block: sse}", "variant 'a': (?s:.*)block must be one of .* but got 'sse'. Did you mean 'se'"),
         ("{block: se, block_options: {gate: sigmod}}", "variant 'a': (?s:.*)gate='sigmod' is not allowed"),
         ("{training: {lr: 1e-2}}", "variant 'a': (?s:.*)in YAML write 0.001 or 1.0e-3"),
         ("{widened: {to: se, by: parameters}}", r"widened .*'se'.* allowed .* is \{to: cbam, by: parameters\} or"),

@@ -3,9 +3,8 @@ import torch
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES
-from attn_tutorial.spec import BackboneSpec, SpecError
+from attn_tutorial.spec import BackboneSpec, Images, SpecError
 from attn_tutorial.study import Preset, Study, preset_names, study_names
-from attn_tutorial.study.record import Images
 
 CIFAR = Images(name="cifar10", source="CIFAR-10", fingerprint="a" * 64, archive_sha256=None)
 SHAPES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from attn_tutorial.spec import BackboneSpec
+from attn_tutorial.spec import BackboneSpec, Images
 from attn_tutorial.study import Preset, Study, preset_names
 from attn_tutorial.study.read_yaml import read_yaml
-from attn_tutorial.study.record import Images
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = read_yaml((ROOT / "attn_tutorial/study/widened.yaml").read_text(), "widened.yaml")["networks"]

@@ -1,0 +1,23 @@
+from .outcomes import areas as areas
+from .outcomes import relative_clutter_error as relative_clutter_error
+from .outcomes import slopes as slopes
+from .statistics import (
+    compare_ledgers as compare_ledgers,
+)
+from .statistics import (
+    equivalence as equivalence,
+)
+from .statistics import (
+    intervals as intervals,
+)
+from .statistics import (
+    minimal_detectable_effect as minimal_detectable_effect,
+)
+from .statistics import (
+    paired_differences as paired_differences,
+)
+from .statistics import (
+    seed_differences as seed_differences,
+)
+from .verdicts import difference as difference
+from .verdicts import judge as judge

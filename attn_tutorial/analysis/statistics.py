@@ -1,0 +1,281 @@
+"""What runs with several seeds allow to conclude: intervals, paired differences, equivalence, power.
+
+All functions take outcome frames (`areas`, `slopes`, `relative_clutter_error`) and return tidy frames. Intervals
+are Student's t over seeds: a bootstrap over three to ten seeds covers too little. The tests are those of scipy and
+statsmodels. With fewer seeds than `LEAST_SEEDS` there are intervals only and no tests; from one seed, or from seeds
+that do not differ at all, there is no interval either (NaN).
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from attn_tutorial.analysis.outcomes import BASELINE, areas, check_kinds, relative_clutter_error, slopes
+from attn_tutorial.errors import InputError
+from attn_tutorial.spec import SEEN
+
+__all__ = [
+    "LEAST_SEEDS",
+    "MARGIN",
+    "areas",
+    "compare_ledgers",
+    "equivalence",
+    "intervals",
+    "minimal_detectable_effect",
+    "paired_differences",
+    "relative_clutter_error",
+    "seed_differences",
+    "slopes",
+]
+
+LEAST_SEEDS = 4
+"""Of a test."""
+MARGIN = 0.5
+"""Points: a true difference within ± this is taken for none."""
+_ALPHA = 0.05
+_ENDS = ["low", "high", "seeds"]
+_NO_SPREAD = 1e-9  # points; the rounding of sums makes equal values differ by less
+
+
+def intervals(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each variant, with its 95 % t interval over seeds.
+
+    Args:
+        outcomes: an outcome frame.
+
+    Returns:
+        a row a variant; columns: `variant`, `mean`, `low`, `high`, `sd` (over seeds), `seeds`.
+
+    """
+    return _describe(_wide(outcomes), 0.95).drop(columns="p").reset_index()
+
+
+def seed_differences(outcomes: pd.DataFrame, baseline: str = BASELINE) -> pd.DataFrame:
+    """Each variant's value minus the baseline's of the same seed; seeds that only one of them has are left out.
+
+    Returns:
+        columns: `variant`, `seed`, `difference`.
+
+    """
+    wide = _differences(_wide(outcomes), baseline)
+    return wide.melt(ignore_index=False, value_name="difference").dropna().reset_index()
+
+
+def paired_differences(
+    outcomes: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Difference of each variant from the baseline, paired by seed, with Student's t test and 95 % interval.
+
+    The interval is for each variant alone; Holm's correction is in its p value.
+
+    Args:
+        outcomes: an outcome frame.
+        baseline: the variant that the others are compared with.
+        family: the variants over which Holm's correction is taken, as the blocks of a study without its controls; all
+            but the baseline by default. One that has no p value, for want of seeds, counts as one with p = 1, so that
+            the correction is never weaker than for the whole family.
+
+    Returns:
+        a row for each variant that has a pair; columns: `variant`, `difference`, `low`, `high`, `sd` (of the
+        differences), `seeds` (pairs), `left_out` (seeds that only one of the two has), `p`, `p_holm` (NaN outside the
+        family), `within_noise` (whether the interval includes 0; <NA> without one).
+
+    Raises:
+        InputError: the frame has no such baseline.
+
+    """
+    wide = _wide(outcomes)
+    table = _describe(_differences(wide, baseline), 0.95).rename(columns={"mean": "difference"})
+    table["p"] = table["p"].where(table["seeds"] >= LEAST_SEEDS)
+    unlike = wide.reindex(table.index).notna() != wide.reindex([baseline]).notna().to_numpy()
+    table.insert(5, "left_out", unlike.sum(axis="columns"))
+    table["p_holm"] = _holm(table["p"], table.index.tolist() if family is None else list(family))
+    table["within_noise"] = _includes_zero(table)
+    return table[table["seeds"] > 0].reset_index()
+
+
+def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float = MARGIN) -> pd.DataFrame:
+    """Whether each variant does as well as the baseline, within a margin: two one-sided t tests at 5 %, paired by seed.
+
+    TOST, after Schuirmann (1987): the difference is below -margin, and it is above +margin, are both refused.
+
+    Args:
+        outcomes: an outcome frame.
+        baseline: the variant that the others are compared with.
+        margin: in the units of the outcome.
+
+    Returns:
+        a row a variant; columns: `variant`, `difference`, `low`, `high` (the 90 % interval: inside the margins where
+        the test says equivalent), `seeds`, `p`, `verdict`: "equivalent"; "different", where it is not, and the 95 %
+        interval excludes 0; else "undecided", as always with fewer seeds than `LEAST_SEEDS`.
+
+    Raises:
+        InputError: the frame has no such baseline, or the margin is not above 0.
+
+    """
+    _check_margin(margin)
+    wide = _differences(_wide(outcomes), baseline)
+    table = _describe(wide, 0.90).rename(columns={"mean": "difference"})
+    above, below = (_t_test(wide, edge, side)[0] for edge, side in ((-margin, "greater"), (margin, "less")))
+    table["p"] = above.where(above > below, below).where(table["seeds"] >= LEAST_SEEDS)
+    table["verdict"] = _verdicts(table["p"], _describe(wide, 0.95), table["seeds"])
+    return table[table["seeds"] > 0].drop(columns="sd").reset_index()
+
+
+def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, power: float = 0.8) -> pd.DataFrame:
+    """The smallest true paired difference that a two-sided t test at 5 % over seeds finds with the given power.
+
+    Without a correction that is as much as to say: the smallest one whose 95 % interval then excludes 0. So it is given
+    for seeds that are too few for a test, too.
+
+    Args:
+        sd: of the paired differences over seeds; the unit of the result. For networks whose seeds vary alike and
+            independently, it is √2 times the SD of one network.
+        seeds: counts of seeds.
+        blocks: in the family of Holm's correction, whose first step tests at 5 % ÷ blocks.
+        power: the chance to find it.
+
+    Returns:
+        a row for each count; columns: `seeds`, `uncorrected`, `holm`; NaN for fewer seeds than an interval (2) or a
+        test (`LEAST_SEEDS`) takes.
+
+    Raises:
+        InputError: a number that is out of range.
+
+    """
+    from statsmodels.stats.power import TTestPower
+
+    if not sd >= 0 or blocks < 1 or not _ALPHA < power < 1:
+        raise InputError(
+            f"sd {sd}, blocks {blocks}, power {power} were given; allowed are sd ≥ 0, blocks ≥ 1, and a power above "
+            f"{_ALPHA} and below 1"
+        )
+    solve = TTestPower().solve_power
+    rows = [
+        {
+            "seeds": count,
+            **{
+                name: sd * float(solve(nobs=count, alpha=level, power=power)) if count >= least else np.nan
+                for name, level, least in (("uncorrected", _ALPHA, 2), ("holm", _ALPHA / blocks, LEAST_SEEDS))
+            },
+        }
+        for count in seeds
+    ]
+    return pd.DataFrame(rows, columns=["seeds", "uncorrected", "holm"])
+
+
+def compare_ledgers(
+    published: pd.DataFrame, own: pd.DataFrame, margin: float = MARGIN, types: str = SEEN
+) -> pd.DataFrame:
+    """Set two ledgers' areas under the severity curves side by side, as two independent samples of seeds.
+
+    Args:
+        published: `Ledger.frame()` of one study at one preset on one image set.
+        own: the same of another ledger.
+        margin: of equivalence, in points.
+        types: the composition of clutter types.
+
+    Returns:
+        a row for each variant in either; columns: `variant`; `published`, `published_low`, `published_high`,
+        `published_seeds`, and so for `own`; `difference` (own minus published) with Welch's 95 % interval `low`,
+        `high`; `p` of equivalence (two one-sided Welch tests); `verdict` as in `equivalence`.
+
+    Raises:
+        InputError: the ledgers hold different kinds (preset, images, version of the benchmark, backbone), or the margin
+            is not above 0.
+
+    """
+    _check_margin(margin)
+    check_kinds(pd.concat([published, own]) if len(published) and len(own) else published)
+    wide = {"published": _wide(areas(published, types)), "own": _wide(areas(own, types))}
+    table = pd.DataFrame(index=wide["published"].index.union(wide["own"].index, sort=False).rename("variant"))
+    for side, values in wide.items():
+        described = _describe(values.reindex(table.index), 0.95)
+        table[side] = described["mean"]
+        table[[f"{side}_{name}" for name in _ENDS]] = described[_ENDS]
+    table["difference"] = table["own"] - table["published"]
+    empty = pd.Series(dtype=float)
+    first, second = (values.T for values in wide.values())
+    welch = [_welch(first.get(name, empty).dropna(), second.get(name, empty).dropna(), margin) for name in table.index]
+    for place, column in enumerate(("low", "high", "p")):
+        table[column] = [row[place] for row in welch]
+    table["verdict"] = _verdicts(table["p"], table, table[["published_seeds", "own_seeds"]].min(axis="columns"))
+    return table.reset_index()
+
+
+def _wide(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Variants as rows, in their order, seeds as columns; NaN where a run is missing."""
+    wide = outcomes.pivot(index="variant", columns="seed", values="value")
+    return wide.reindex(pd.Index(outcomes["variant"].unique(), name="variant"))
+
+
+def _differences(wide: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    if wide.empty:
+        return wide
+    if baseline not in wide.index:
+        raise InputError(
+            f"baseline {baseline!r} was given, of which there is no run; there are runs of {', '.join(wide.index)}"
+        )
+    return wide.drop(index=baseline) - wide.loc[baseline]
+
+
+def _describe(wide: pd.DataFrame, level: float) -> pd.DataFrame:
+    p, low, high = _t_test(wide, 0.0, "two-sided", level)
+    return pd.DataFrame(
+        {
+            "mean": wide.mean(axis="columns"),
+            "low": low,
+            "high": high,
+            "sd": wide.std(axis="columns"),
+            "seeds": wide.count(axis="columns"),
+            "p": p,
+        }
+    )
+
+
+def _t_test(wide: pd.DataFrame, mean: float, side: str, level: float = 0.95) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Test each row by scipy's one-sample t test; return p and the interval's ends, NaN where values do not differ."""
+    p, low, high = (pd.Series(np.nan, index=wide.index, dtype=float) for _ in range(3))
+    varied = wide[wide.std(axis="columns") > _NO_SPREAD]
+    # All rows with equally many seeds at once.
+    for count, rows in varied.groupby(varied.count(axis="columns")):
+        values = rows.to_numpy()[rows.notna().to_numpy()].reshape(len(rows), count)
+        test = stats.ttest_1samp(values, mean, axis=1, alternative=side)
+        p[rows.index], (low[rows.index], high[rows.index]) = test.pvalue, test.confidence_interval(level)
+    return p, low, high
+
+
+def _welch(published: pd.Series, own: pd.Series, margin: float) -> tuple[float, float, float]:
+    fewest = min(len(own), len(published))
+    if fewest < 2 or max(own.std(), published.std()) < _NO_SPREAD:
+        return np.nan, np.nan, np.nan
+    low, high = stats.ttest_ind(own, published, equal_var=False).confidence_interval(0.95)
+    above = stats.ttest_ind(own + margin, published, equal_var=False, alternative="greater").pvalue
+    below = stats.ttest_ind(own - margin, published, equal_var=False, alternative="less").pvalue
+    return low, high, max(above, below) if fewest >= LEAST_SEEDS else np.nan
+
+
+def _holm(p: pd.Series, family: list[str]) -> pd.Series:
+    from statsmodels.stats.multitest import multipletests
+
+    if p.reindex(family).notna().sum() == 0:
+        return p * np.nan
+    corrected = multipletests(p.reindex(family).fillna(1.0), method="holm")[1]
+    return pd.Series(corrected, index=family).reindex(p.index).where(p.notna())
+
+
+def _includes_zero(table: pd.DataFrame) -> pd.Series:
+    includes = (table["low"] <= 0) & (table["high"] >= 0)
+    return includes.astype("boolean").mask(table["low"].isna())
+
+
+def _verdicts(p: pd.Series, described: pd.DataFrame, seeds: pd.Series) -> pd.Series:
+    differs = ~_includes_zero(described).fillna(True) & (seeds >= LEAST_SEEDS)
+    return pd.Series("undecided", index=p.index).mask(differs, "different").mask(p < _ALPHA, "equivalent")
+
+
+def _check_margin(margin: float) -> None:
+    if not margin > 0:
+        raise InputError(f"margin {margin!r} was given; allowed is a number of points above 0")

@@ -1,0 +1,6 @@
+"""The promises of the clutter benchmark, how each is checked, and the report on them."""
+
+import lazy_loader
+
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

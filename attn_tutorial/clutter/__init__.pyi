@@ -1,0 +1,11 @@
+from .batches import Batches as Batches
+from .batches import to_input as to_input
+from .dataset import ClutterDataset as ClutterDataset
+from .export import export_canvases as export_canvases
+from .names import CLUTTER_TYPES as CLUTTER_TYPES
+from .names import CLUTTER_VERSION as CLUTTER_VERSION
+from .names import SEEN_TYPES as SEEN_TYPES
+from .names import SEVERITIES as SEVERITIES
+from .renderer import CanvasBatch as CanvasBatch
+from .renderer import Clutter as Clutter
+from .transform import AddClutter as AddClutter

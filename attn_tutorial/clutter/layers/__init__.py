@@ -1,0 +1,1 @@
+"""One file for each clutter type: its levels, its random streams, and how it is drawn."""

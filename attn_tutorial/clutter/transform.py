@@ -1,0 +1,88 @@
+"""Clutter as a transform of batches, in the manner of `torchvision.transforms.v2`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from attn_tutorial.clutter.renderer import Clutter
+from attn_tutorial.datasets.images import ImageSet
+from attn_tutorial.errors import InputError
+
+
+class AddClutter(v2.Transform):
+    """Puts each image of a batch on a canvas of its own, among clutter cut from a pool of images.
+
+    Takes one uint8 tensor (..., 3, H, H), plain or a `tv_tensors.Image`, alone or within a sample, as (images, labels);
+    gives canvases (..., 3, C, C) of the same kind in its place, and passes everything else through.
+
+    Args:
+        pool: images of the same side and on the same device, from `as_image_set` or `load_images`. The transform cannot
+            know whether an image that it is given is in the pool too, and may then cut a fragment from it.
+        clutter: what is drawn around the images.
+        masks: True: gives pairs (canvas, visible mask) where there was an image, so that (images, labels) becomes
+            ((canvases, masks), labels). Masks are a `tv_tensors.Mask`, bool (..., C, C), which later transforms move.
+
+    Randomness: a transform has no image index, so each call draws one for each image from torch's default generator, as
+    other v2 transforms do. `torch.manual_seed` before the call reproduces it; workers of a `DataLoader` draw apart, and
+    another number of workers gives other clutter. Where that must not be, use `ClutterDataset`.
+
+    Raises InputError for images of another type or shape, for several in one sample, for masks, boxes or key points
+    given with them, which would not follow the image, and for what `Clutter.render` would raise it for.
+
+    """
+
+    _transformed_types = (Tensor,)
+
+    def __init__(self, pool: ImageSet, clutter: Clutter, masks: bool = False):
+        super().__init__()
+        if clutter.fragment_classes == "other":
+            raise InputError(
+                "fragment_classes 'other' was given to AddClutter, which does not look at labels; allowed is 'any': "
+                "use ClutterDataset for this control"
+            )
+        self.pool, self.clutter, self.masks = pool, clutter, masks
+        clutter.render(pool, [0], fragments=pool)  # what the renderer does not take is said here
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw a number for each image."""
+        allowed = "AddClutter takes one uint8 tensor (..., 3, H, H) a sample, plain or a tv_tensors.Image"
+        if len(flat_inputs) != 1 or type(flat_inputs[0]) not in (Tensor, tv_tensors.Image):
+            given = ", ".join(type(value).__name__ for value in flat_inputs) or "no tensor"
+            raise InputError(f"a sample with {given} was given; {allowed}: put v2.ToImage() first for PIL images")
+        image = flat_inputs[0]
+        if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != 3:
+            raise InputError(
+                f"a tensor of type {image.dtype} and shape {tuple(image.shape)} was given; {allowed}: put AddClutter "
+                "before v2.ToDtype, and v2.RGB() before it for grey images"
+            )
+        if image.device != self.pool.images.device:
+            raise InputError(
+                f"images on {image.device} were given with a pool on {self.pool.images.device}; both must be on one "
+                f'device: give AddClutter pool.to("{image.device}")'
+            )
+        return {"index": torch.randint(2**32, (image.shape[:-3].numel(),)).to(image.device)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Render the canvases of one tensor of images."""
+        index = params["index"]
+        images = ImageSet(
+            images=inpt.as_subclass(Tensor).reshape(-1, *inpt.shape[-3:]).permute(0, 2, 3, 1).contiguous(),
+            labels=torch.zeros_like(index),
+            classes=self.pool.classes,
+            split=self.pool.split,
+            index=index,
+            name="batch",
+            source="",
+            fingerprint="",
+            masks=None,
+            fragments=self.pool,
+        )
+        batch = self.clutter.render(images, torch.arange(len(index), device=index.device))
+        side, leading = self.clutter.canvas, inpt.shape[:-3]
+        canvas = tv_tensors.wrap(batch.canvas.reshape(*leading, 3, side, side), like=inpt)
+        if not self.masks:
+            return canvas
+        return canvas, tv_tensors.Mask(batch.visible_mask.reshape(*leading, side, side))

@@ -1,0 +1,9 @@
+from .arrays import as_image_set as as_image_set
+from .images import ImageSet as ImageSet
+from .images import load_images as load_images
+from .names import CLASS_COUNT as CLASS_COUNT
+from .names import DATASETS as DATASETS
+from .names import SPLITS as SPLITS
+from .names import TILE as TILE
+from .store import Prepared as Prepared
+from .store import prepare as prepare

@@ -1,0 +1,6 @@
+"""How runs get done: runners, execution, status, estimates and verification. Loads torch when a run starts."""
+
+import lazy_loader
+
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,101 @@
+"""Ledgers of several machines brought together in one folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attn_tutorial.ledger.ledger import Damaged, Foreign, Ledger, LedgerError, read_record
+from attn_tutorial.ledger.record import Record
+from attn_tutorial.training.files import write_whole
+
+_RANKS = ("failed", "diverged", "done")
+
+
+@dataclass
+class Merged:
+    """What became of the records that were to be merged, by run id, and by file where it holds none."""
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    """A record that gave way to a better one: to one that is done, or diverged where it had failed."""
+    there: list[str] = field(default_factory=list)
+    """The same result was there already, or a better one."""
+    kept: dict[str, str] = field(default_factory=dict)
+    """Another result of the run is there and stays: how the two differ."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Files that are no usable records, and why."""
+
+
+def merge(sources: Iterable[Path], into: Path) -> Merged:
+    """Copy the records of some results folders into another, where two are never pooled nor one silently replaced.
+
+    The weights of a run go with its record, where they were kept.
+
+    A run that is done is better than one that diverged, and that than one that failed; of two of a kind the one that is
+    there stays.
+    May be stopped at any moment and started again.
+
+    Raises `LedgerError` where a folder is none, is `into` itself, or cannot be read or written.
+    """
+    folders = list(sources)
+    for folder in folders:
+        if not folder.is_dir():
+            raise LedgerError(f"results folder {folder} was given to be merged, but there is no such folder")
+        if folder.resolve() == into.resolve():
+            raise LedgerError(f"{folder} was given to be merged into itself: name another folder with --into")
+    target, merged = Ledger(into), Merged()
+    target.make_writable()
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            record = read_record(path)
+        except (Damaged, Foreign, FileNotFoundError) as error:
+            merged.refused[str(path)] = str(error)
+            continue
+        _take(record, path, target, merged)
+    return merged
+
+
+def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
+    there = target.get(record.run_id)
+    if there is None or _RANKS.index(record.status) > _RANKS.index(there.status):
+        weights = Ledger(path.parent).weights_path(record.run_id)
+        try:
+            if weights.is_file():
+                copied = target.weights_path(record.run_id)
+                copied.parent.mkdir(exist_ok=True)
+                write_whole(copied, weights.read_bytes())
+            write_whole(target.folder / path.name, path.read_bytes())
+        except OSError as error:
+            raise LedgerError(
+                f"{path.name} cannot be copied to {target.folder} ({error.strerror}): free some space and merge again"
+            ) from None
+        (merged.replaced if there else merged.added).append(record.run_id)
+    elif record.status == there.status and (difference := differing(there, record)):
+        merged.kept[record.run_id] = difference
+    else:
+        merged.there.append(record.run_id)
+
+
+def differing(one: Record, other: Record) -> str:
+    """Say how two results of one run differ; empty where they are the same network, or both no network."""
+    if one.weights_sha256 == other.weights_sha256:
+        return ""
+    causes = circumstances_differing(one, other)
+    return "two networks, from " + (
+        "different circumstances: " + "; ".join(causes) if causes else "equal circumstances"
+    )
+
+
+def circumstances_differing(one: Record, other: Record) -> list[str]:
+    """List what decides about a network's last bits and differs between two records, as "threads 1 and 2"."""
+    pairs = {
+        **{name: (getattr(one, name), getattr(other, name)) for name in _DECIDING},
+        **{
+            name: (one.versions.get(name), other.versions.get(name))
+            for name in dict.fromkeys((*one.versions, *other.versions))
+        },
+    }
+    return [f"{name} {first} and {second}" for name, (first, second) in pairs.items() if first != second]
+
+
+_DECIDING = ("git_revision", "processor", "device", "threads", "precision", "memory_format", "compiled")

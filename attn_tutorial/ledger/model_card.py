@@ -1,0 +1,137 @@
+"""The model card of exported networks: what they are, how good they are, and what they are not for."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from attn_tutorial.ledger.record import Record
+from attn_tutorial.spec import SEEN
+
+_CARD = """\
+# Networks of the clutter benchmark
+
+Small classifiers of {source}, trained and tested by `attn_tutorial` on
+the clutter benchmark, version {version}. They are here to show what attention blocks do, in the reader's own programs
+and in a page. This card is written by the package from the runs' records; no number in it is typed by hand.
+
+## Files
+
+{files}
+
+Each is one ONNX file with its weights inside. Input: `canvas`, uint8 (batch, 3, {side}, {side}), red, green and blue,
+as `attn_tutorial.datasets.Clutter` renders them; the scaling is part of the network. Outputs: `logits`, float32
+(batch, {classes}), in the order {names};
+and the attention maps of each slot, as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial` (batch, 1, H, W),
+`….full` (batch, C, H, W) or `….pairwise` (batch, N, M).
+
+```python
+import numpy, onnxruntime
+
+session = onnxruntime.InferenceSession("{first}")
+outputs = session.run(None, {{"canvas": numpy.zeros((1, 3, {side}, {side}), numpy.uint8)}})
+found = dict(zip([output.name for output in session.get_outputs()], outputs))
+```
+
+## How good they are
+
+Accuracy in % on {images:,} {split} images, by severity of `fragments` and `noise` (training saw severities {trained}),
+and the mean over the severities above 0 of each other composition of clutter types. **One network each: their
+differences say nothing about the blocks, since another seed gives other numbers.** What can be concluded about the
+blocks is said by the study's pages, from several seeds.
+
+{accuracies}
+
+## How they were trained
+
+{training}
+
+## What they are not for
+
+They name {classes} kinds of things on canvases of {side}×{side} pixels that were made by a program, and know nothing
+else: not other pictures, other sizes or other classes. They are no tool for any decision about people or things. A map
+that looks right is no proof that the network looks there; see the book's chapters on localisation and lesions.
+
+The networks are under the package's licence, MIT. {licence}
+"""
+_LICENCES = {
+    "cifar10": (
+        "The images they learnt from are CIFAR-10's (Krizhevsky, *Learning multiple layers of features from tiny "
+        "images*, technical report, University of Toronto, 2009), and are not in the files."
+    ),
+    "shapes": "The images they learnt from were drawn by the package itself.",
+}
+
+
+def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], contents: Mapping[str, bytes]) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        named: what each network is called, and its record.
+        classes: names of the logits.
+        contents: the files by name, "<name>.onnx" for each network.
+
+    """
+    record = named[0][1]
+    spec = record.spec
+    return _CARD.format(
+        source=record.data.source,
+        version=record.clutter_version,
+        files=_table(
+            ["file", "block", "seed", "parameters", "bytes", "sha256 of the file", "run", "sha256 of the weights"],
+            [
+                [
+                    f"`{name}.onnx`", each.spec.block or "none", each.spec.seed, f"{each.parameters:,}",
+                    f"{len(contents[f'{name}.onnx']):,}", f"`{_sha256(contents[f'{name}.onnx'])}`",
+                    f"`{each.run_id}`", f"`{str(each.weights_sha256)[:16]}…`",
+                ]
+                for name, each in named
+            ],
+        ),
+        side=spec.clutter.canvas,
+        classes=len(classes),
+        names=", ".join(classes),
+        first=f"{named[0][0]}.onnx",
+        images=record.accuracy[0].images,
+        split=spec.evaluation.split,
+        trained=", ".join(map(str, spec.clutter.severities)),
+        accuracies=_accuracies(named),
+        training=_table(
+            ["network", "images seen", "precision", "minutes", "processor", "resumed at step", "git revision"],
+            [
+                [
+                    name, f"{each.samples:,}", each.precision, f"{(each.training_seconds or 0) / 60:.1f}",
+                    f"{each.processor}, {each.threads} thread(s)", ", ".join(map(str, each.resumed_at)) or "–",
+                    f"`{str(each.git_revision)[:12]}`",
+                ]
+                for name, each in named
+            ],
+        ),
+        licence=_LICENCES[record.data.name],
+    )  # fmt: skip
+
+
+def _accuracies(named: Sequence[tuple[str, Record]]) -> str:
+    tested = named[0][1].spec.evaluation
+    alone = [types for types in tested.types if types != SEEN]
+    rows = []
+    for name, record in named:
+        shares = {(row.types, row.severity): row.accuracy for row in record.accuracy}
+        cluttered = [severity for severity in tested.severities if severity]
+        rows.append(
+            [name]
+            + [_percent([shares[SEEN, severity]]) for severity in tested.severities]
+            + [_percent([shares[types, severity] for severity in cluttered]) for types in alone]
+        )
+    return _table(["network", *(f"severity {severity}" for severity in tested.severities), *alone], rows)
+
+
+def _percent(shares: Sequence[float]) -> str:
+    return f"{100 * sum(shares) / len(shares):.1f}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -1,0 +1,6 @@
+"""What notebooks share: their parameters, sections of the result pages, and checks of exercises."""
+
+import lazy_loader
+
+# Lazy, so that no name loads more than it needs; `__init__.pyi` lists the names.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,171 @@
+"""What a pilot says in plain words: sentences and a table from a ledger's frames."""
+
+import itertools
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from attn_tutorial.analysis.outcomes import BASELINE, areas, slopes
+from attn_tutorial.analysis.statistics import MARGIN, intervals
+from attn_tutorial.analysis.verdicts import Found, Verdict, difference, judge
+from attn_tutorial.figures.tables import difference_table, interval_text, main_types
+
+_REFUTED = f"the interval excludes a gain of {MARGIN:g} points or more"
+_SAYS = {
+    "supported": "supported by the protocol's rule: all four conditions hold",
+    "refuted": f"refuted by the protocol's rule: {_REFUTED}",
+    "undecided": "undecided: not all four conditions are shown to hold",
+    "not measured": "not measured yet",
+}
+_HEADINGS = {"supported": "Supported", "refuted": f"Refuted ({_REFUTED})", "undecided": "Undecided"}
+
+
+def verdict_table(
+    frame: pd.DataFrame, lesions: pd.DataFrame, variants: Sequence[str], static: str, baseline: str = BASELINE
+) -> pd.DataFrame:
+    """Hold blocks against the four conditions of the protocol, see `study.verdicts`.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        lesions: `study.frames.lesion_frame` of the same runs.
+        variants: the blocks under test.
+        static: the variant whose gates do not look.
+        baseline: the variant that they are compared with.
+
+    Returns:
+        a row for each variant that has runs; `verdict`; means in points with their 95 % t intervals, as text;
+        `80 % power`, as in `difference_table`; `seeds`; `not shown`: the conditions that are not.
+
+    """
+    types = main_types(frame)
+    there = [name for name in variants if name in set(frame["variant"])]
+    compared = frame[frame["variant"].isin([baseline, *there])]
+    power = difference_table(compared, types, baseline, family=there)["80 % power"]
+    rows = {name: _row(judge(frame, lesions, name, baseline, static, types)) for name in there}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+    if len(table):
+        table.insert(2, "80 % power", power.reindex(there))  # beside the gain
+    return table
+
+
+def _row(verdict: Verdict) -> dict[str, object]:
+    return {
+        "verdict": verdict.word,
+        **{name: "–" if each is None else _text(each) for name, each in verdict.conditions.items()},
+        "seeds": verdict.gain.seeds if verdict.gain else 0,
+        "not shown": ", ".join(verdict.not_shown),
+    }
+
+
+def verdict_sentences(table: pd.DataFrame) -> list[str]:
+    """Say each row of a verdict table in a sentence."""
+    return [
+        f"`{name}` is {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
+        f"{_seeds(row['seeds'])}{'; not shown: ' + row['not shown'] if row['not shown'] else ''})."
+        for name, row in table.to_dict("index").items()
+        if row["seeds"]
+    ]
+
+
+def summary_sentences(table: pd.DataFrame) -> list[str]:
+    """Say in a few lines which blocks of a verdict table have which verdict, with their gains."""
+    measured = table[table["seeds"] > 0]
+    lines = []
+    for word, heading in _HEADINGS.items():
+        rows = measured[measured["verdict"] == word]
+        gains = [f"`{name}` ({gain})" for name, gain in rows["gain over the baseline"].items()]
+        lines.append(f"**{heading}**: {', '.join(gains) or f'none of the {len(measured)} measured'}.")
+    return lines
+
+
+def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
+    """Say whether the benchmark tells severities apart, and how far seeds do by themselves.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        baseline: the variant whose accuracies are told.
+
+    """
+    types = main_types(frame)
+    plain = frame[(frame["variant"] == baseline) & (frame["types"] == types)]
+    means = plain.groupby("severity")["accuracy"].mean().to_dict()
+    severities, values = list(means), list(means.values())
+    steps = [before - after for before, after in itertools.pairwise(values)]
+    fall = -slopes(plain, types)["value"].mean()
+    text = (
+        f"The baseline names {values[0]:.1f} % of the test images right at severity {severities[0]} and "
+        f"{values[-1]:.1f} % at severity {severities[-1]}: {fall:.2f} points less with each step, the smallest step "
+        f"{min(steps):.1f} and the largest {max(steps):.1f}."
+    )
+    spread = {row["variant"]: row for row in intervals(areas(frame, types)).to_dict("records")}
+    own = spread[baseline]
+    if own["seeds"] < 2:
+        return text
+    median = statistics.median(row["sd"] for row in spread.values() if row["seeds"] > 1)
+    return (
+        f"{text} Its mean over the severities, {own['mean']:.1f} %, has a standard deviation of {own['sd']:.2f} points "
+        f"over {own['seeds']} seeds; the median of all variants with several seeds is {median:.2f}."
+    )
+
+
+def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Say how far variants lie above others on the primary outcome, paired by seed.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        pairs: of variants: the one, and the other that it is compared with.
+
+    Returns:
+        a sentence a pair, in order; a pair without a common seed is said to be missing.
+
+    """
+    outcomes = areas(frame, main_types(frame))
+    return [_contrast(one, other, difference(outcomes, one, other)) for one, other in pairs]
+
+
+def change_sentences(frame: pd.DataFrame, changes: Mapping[str, tuple[tuple[str, str], tuple[str, str]]]) -> list[str]:
+    """Say whether a difference keeps its sign under another recipe, and by how much it changes, seed by seed.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        changes: by what changes: the pair of variants under the other recipe, and the pair under the usual one.
+
+    Returns:
+        a sentence a change, of the seeds that all four variants have; without any it is said to be missing.
+
+    """
+    outcomes = areas(frame, main_types(frame))
+    return [_change(outcomes, name, *pairs) for name, pairs in changes.items()]
+
+
+def _change(outcomes: pd.DataFrame, name: str, there: tuple[str, str], usual: tuple[str, str]) -> str:
+    seeds = [set(outcomes.loc[outcomes["variant"] == variant, "seed"]) for variant in (*there, *usual)]
+    same = outcomes[outcomes["seed"].isin(set.intersection(*seeds))]
+    wide = same.pivot(index="seed", columns="variant", values="value")
+    new, old = difference(same, *there), difference(same, *usual)
+    if new is None or old is None:
+        return f"**{name}**: no seed of all four networks is done."
+    gains = {"there": wide[there[0]] - wide[there[1]], "usual": wide[usual[0]] - wide[usual[1]]}
+    long = pd.DataFrame(gains).melt(ignore_index=False, var_name="variant", value_name="value").reset_index()
+    change = difference(long, "there", "usual")
+    assert change is not None  # both sides have the same seeds
+    sign = "another sign" if new.mean * old.mean < 0 else "the same sign"
+    return (
+        f"**{name}**: `{there[0]}` against `{there[1]}` {_text(new)} points, `{usual[0]}` against `{usual[1]}` "
+        f"{_text(old)}: {sign}; the change is {_text(change)} ({_seeds(change.seeds)}: {change.reading})."
+    )
+
+
+def _contrast(one: str, other: str, found: Found | None) -> str:
+    if found is None:
+        return f"`{one}` against `{other}`: no seed of both is done."
+    return f"`{one}` against `{other}`: {_text(found)} points, {_seeds(found.seeds)}: {found.reading}."
+
+
+def _text(found: Found) -> str:
+    return interval_text(found.mean, found.low, found.high, "+.2f")
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"

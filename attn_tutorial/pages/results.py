@@ -1,0 +1,129 @@
+"""What a ledger holds of a study, as a page shows it: accuracies, differences, curves, and the runs behind them."""
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from attn_tutorial.analysis.outcomes import areas
+from attn_tutorial.analysis.statistics import LEAST_SEEDS
+from attn_tutorial.datasets import CLASS_COUNT
+from attn_tutorial.figures.curves import (
+    describe_learning_curves,
+    describe_severity_curves,
+    learning_curves,
+    severity_curves,
+)
+from attn_tutorial.figures.forest import describe_forest_plot, forest_plot
+from attn_tutorial.figures.style import show, show_table
+from attn_tutorial.figures.tables import (
+    accuracy_table,
+    difference_table,
+    exploratory_table,
+    main_types,
+    run_table,
+    type_table,
+)
+from attn_tutorial.ledger import Held, Ledger, held_in
+from attn_tutorial.study import Study
+
+_CHANCE = 100 / CLASS_COUNT  # percent
+
+
+def show_results(study: Study, ledger: Ledger) -> None:
+    """Display what a ledger holds of a study; presets, images and backbones apart."""
+    everything = held_in(study, ledger)
+    for held in everything:
+        show_held(study, ledger, held)
+    if not everything:
+        display(Markdown(f"No record of the study *{study.name}* is here yet."))
+
+
+def show_held(study: Study, ledger: Ledger, held: Held) -> None:
+    """Display one kind of a study's runs; see `show_results`."""
+    frame = ledger.frame(held.runs)
+    about = _about(study, held, frame)
+    display(Markdown(f"**{about}**"))
+    if frame.empty:
+        display(Markdown("No run of it has ended well."))
+        return
+    show_table(accuracy_table(frame), f"Accuracy in %: mean over the severities, and at each (exploratory). {about}.")
+    for reference, names in study.comparisons.items():
+        chosen = frame[frame["variant"].isin([reference, *names])]
+        if len(chosen):
+            _show_comparison(study, chosen, reference, _about(study, held, chosen))
+    show_table(type_table(frame), f"Exploratory: accuracy in % by clutter type, mean over severities 1 to 5. {about}.")
+    named = [(name, record) for name, record in ledger.named(held.runs) if record.curve]
+    records = [record.model_copy(update={"variant": name}) for name, record in named]
+    if records:
+        show(lambda: learning_curves(records, study.baseline), describe_learning_curves(records), f"Training. {about}.")
+    show_table(
+        run_table(frame),
+        f"The runs behind these numbers. Speeds tell what else the machine did, too: no comparison of blocks. {about}.",
+    )
+
+
+def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: str) -> None:
+    """Some variants beside the one that they are compared with."""
+    both = reference in set(chosen["variant"]) and chosen["variant"].nunique() > 1
+    if both:
+        _show_differences(study, chosen, reference, about)
+    else:
+        display(Markdown(f"There is no difference from `{reference}` to take."))
+    show(
+        lambda: severity_curves(chosen, _CHANCE, baseline=reference),
+        describe_severity_curves(chosen),
+        f"Exploratory: by severity. {about}.",
+    )
+    if both and set(chosen["severity"]) > {0} and chosen["types"].nunique() > 1:
+        table = exploratory_table(chosen, baseline=reference)
+        units = f"points with each step of severity; error in clutter, that of {reference} being 100"
+        show_table(table, f"Exploratory: {units}. {about}.")
+
+
+def _show_differences(study: Study, chosen: pd.DataFrame, reference: str, about: str) -> None:
+    show_table(
+        difference_table(chosen, baseline=reference, family=study.family),
+        f"Difference from {reference} in points, 95 % t interval over seeds. {about}.",
+    )
+    outcomes = areas(chosen, main_types(chosen))
+    show(
+        lambda: forest_plot(outcomes, reference, study.controls),
+        describe_forest_plot(outcomes, reference, study.controls),
+        f"The same, the largest first. {about}.",
+    )
+
+
+def standing(study: Study, held: Held, frame: pd.DataFrame) -> str:
+    """Say how much weight the runs in a frame have, as the start of a caption; nothing, if the study's full weight.
+
+    Two studies have an outcome that was fixed in advance: `main`, whose runs are a pilot too while no variant has the
+    seeds that a test wants, and the pilot. All others are exploratory.
+
+    Args:
+        study: the study.
+        held: the runs' kind.
+        frame: `Ledger.frame` of those of its runs that are shown.
+
+    Returns:
+        words that end with a space, or nothing.
+
+    """
+    if held.preset == "smoke":
+        return "A test of the machinery, not a result. "
+    if study.name == "pilot" or (study.name == "main" and frame["seed"].nunique() < LEAST_SEEDS):
+        return "Pilot: "
+    return "" if study.name == "main" else "Exploratory: "
+
+
+def scale(held: Held, frame: pd.DataFrame) -> str:
+    """Of the runs in a frame, say how many seeds they have, and how long they were trained."""
+    there = set(frame["run_id"])
+    samples = sorted({run.spec.training.samples for run in held.runs if run.run_id in there})
+    return f"seeds: {frame['seed'].nunique()}; {' and '.join(f'{each:,}' for each in samples)} training samples"
+
+
+def _about(study: Study, held: Held, frame: pd.DataFrame) -> str:
+    """What to say of some rows in a caption: their images, scale and seeds."""
+    about = f"{held.images.source}; preset {held.preset}; {held.backbone}"
+    if len(frame):
+        about += f"; {scale(held, frame)}; {frame['images'].iloc[0]:,} test images"
+    return standing(study, held, frame) + about

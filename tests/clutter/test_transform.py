@@ -1,0 +1,150 @@
+"""Clutter as a torchvision transform."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from attn_tutorial.clutter import AddClutter, Clutter
+
+CLUTTER = Clutter(("fragments", "noise", "veil"), severity=2, canvas=40)
+
+
+@pytest.fixture
+def images(make_images):
+    return make_images(20, start=900).images.permute(0, 3, 1, 2)
+
+
+def test_each_image_lies_on_a_canvas_of_its_own_and_labels_pass(train, images):
+    labels = torch.arange(20)
+    plain = Clutter(("fragments", "noise"), severity=2, canvas=40)
+    (canvas, mask), passed = AddClutter(train, plain, masks=True)(images, labels)
+    assert passed is labels
+    assert (canvas.dtype, tuple(canvas.shape), tuple(mask.shape)) == (torch.uint8, (20, 3, 40, 40), (20, 40, 40))
+    places = set()
+    for i in range(20):
+        # The tile is wherever the visible pixels all agree with it.
+        agreeing = [
+            (x, y)
+            for x in range(9)
+            for y in range(9)
+            if torch.equal(
+                canvas[i, :, y : y + 32, x : x + 32][:, mask[i, y : y + 32, x : x + 32]],
+                images[i][:, mask[i, y : y + 32, x : x + 32]],
+            )
+            and mask[i, y : y + 32, x : x + 32].sum() == mask[i].sum()
+        ]
+        assert len(agreeing) == 1
+        places |= set(agreeing)
+    assert len(places) > 5
+
+
+def test_fragments_are_cut_from_the_pool(make_images):
+    pool = make_images(20)
+    pool.images[:] = torch.arange(20, dtype=torch.uint8)[:, None, None, None] + 200
+    canvas = AddClutter(pool, Clutter(("fragments",), severity=5))(torch.zeros(30, 3, 32, 32, dtype=torch.uint8))
+    lent = canvas[(canvas >= 200) & (canvas < 220)].unique()
+    assert len(lent) > 15
+
+
+def test_torchs_seed_reproduces_it_and_each_call_and_image_differ(train, images):
+    transform = AddClutter(train, CLUTTER)
+    same = images[:1].expand(20, -1, -1, -1)
+    torch.manual_seed(3)
+    first, second = transform(same), transform(same)
+    torch.manual_seed(3)
+    assert torch.equal(transform(same), first)
+    assert not torch.equal(first, second)
+    assert len({canvas.numpy().tobytes() for canvas in first}) == 20
+    torch.manual_seed(3)
+    assert not torch.equal(AddClutter(train, Clutter(CLUTTER.types, 2, 40, seed=1))(same), first)
+
+
+def test_it_keeps_the_kind_of_tensor_and_leading_axes(train, images):
+    transform = AddClutter(train, CLUTTER, masks=True)
+    torch.manual_seed(0)
+    plain, _ = transform(images)
+    torch.manual_seed(0)
+    canvas, mask = transform(tv_tensors.Image(images.reshape(4, 5, 3, 32, 32)))
+    assert type(plain) is torch.Tensor
+    assert isinstance(canvas, tv_tensors.Image)
+    assert isinstance(mask, tv_tensors.Mask)
+    assert torch.equal(canvas.reshape(20, 3, 40, 40), plain)
+    assert mask.shape == (4, 5, 40, 40)
+    single = AddClutter(train, CLUTTER)(images[0])
+    assert single.shape == (3, 40, 40)
+
+
+def test_it_composes_with_other_transforms(train, images):
+    flip = v2.Compose(
+        [AddClutter(train, CLUTTER, masks=True), v2.RandomHorizontalFlip(1.0), v2.ToDtype(torch.float32, scale=True)]
+    )
+    torch.manual_seed(1)
+    (canvas, mask), _ = AddClutter(train, CLUTTER, masks=True)(tv_tensors.Image(images), torch.arange(20))
+    torch.manual_seed(1)
+    out = flip({"image": tv_tensors.Image(images), "label": torch.arange(20)})
+    flipped, moved = out["image"]
+    torch.testing.assert_close(flipped.as_subclass(torch.Tensor), canvas.as_subclass(torch.Tensor).flip(-1) / 255)
+    assert torch.equal(moved, mask.flip(-1))
+    assert out["label"].tolist() == list(range(20))
+
+
+class OfOneImage(torch.utils.data.Dataset):
+    def __init__(self, transform):
+        self.transform = transform
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return self.transform(torch.zeros(3, 32, 32, dtype=torch.uint8))
+
+
+def test_workers_draw_apart(train):
+    canvases = torch.cat(list(DataLoader(OfOneImage(AddClutter(train, CLUTTER)), batch_size=4, num_workers=2)))
+    assert len({canvas.numpy().tobytes() for canvas in canvases}) == 8
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (torch.zeros(2, 3, 32, 32), "type torch.float32 .* before v2.ToDtype"),
+        (torch.zeros(2, 1, 32, 32, dtype=torch.uint8), r"shape \(2, 1, 32, 32\) .* v2.RGB"),
+        (torch.zeros(2, 32, 32, 3, dtype=torch.uint8), r"shape \(2, 32, 32, 3\)"),
+        (torch.zeros(32, 32, dtype=torch.uint8), r"shape \(32, 32\)"),
+        (torch.zeros(2, 3, 28, 28, dtype=torch.uint8), "images of 28 px were given with images of 32 px"),
+        (torch.zeros(2, 3, 32, 28, dtype=torch.uint8), "square"),
+        (Image.new("RGB", (32, 32)), "no tensor was given; .* v2.ToImage"),
+        (np.zeros((2, 3, 32, 32), np.uint8), "no tensor was given"),
+        ([tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8))] * 2, "with Image, Image was given"),
+        (
+            (
+                tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8)),
+                tv_tensors.Mask(torch.zeros(32, 32, dtype=torch.bool)),
+            ),
+            "with Image, Mask was given",
+        ),
+    ],
+    ids=["float", "grey", "channels last", "no channels", "size", "not square", "PIL", "array", "two", "mask"],
+)
+def test_bad_samples(train, sample, message):
+    with pytest.raises(ValueError, match=message):
+        AddClutter(train, CLUTTER)(sample)
+
+
+def test_bad_settings_are_said_at_once(train, make_images):
+    with pytest.raises(ValueError, match="use ClutterDataset for this control"):
+        AddClutter(train, Clutter(fragment_classes="other"))
+    with pytest.raises(ValueError, match="at least as large as its tile"):
+        AddClutter(train, Clutter(canvas=24))
+    with pytest.raises(ValueError, match="fewer than 2 images"):
+        AddClutter(make_images(10), Clutter())
+
+
+def test_images_and_pool_must_share_a_device(train):
+    sample = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="meta")
+    with pytest.raises(ValueError, match=r"images on meta were given with a pool on cpu; .* pool.to\(\"meta\"\)"):
+        AddClutter(train, CLUTTER)(sample)

@@ -1,0 +1,167 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock
+from attn_tutorial.evaluation import evaluate
+from attn_tutorial.evaluation.full_test import look
+from attn_tutorial.ledger.record import Lesion, Localisation
+from attn_tutorial.spec import RunSpec, SpecError
+from attn_tutorial.training import build_model
+
+PUBLISHED = Path(__file__).parents[2] / "data" / "results"
+
+
+def make_spec(block=None, clutter=None, **evaluation):
+    if "look" not in evaluation:
+        evaluation["look"] = {"images": 20, "severities": [5]}
+    about = {"block": block} if block else {}
+    return RunSpec.parse(
+        {
+            "data": {"name": "shapes"},
+            "training": {"samples": 128},
+            "clutter": clutter or {},
+            "evaluation": evaluation,
+            **about,
+        }
+    )
+
+
+def look_at(spec, test, train, **options):
+    return look(build_model(spec, train), spec, test, train, **options)
+
+
+def test_rows_are_a_records_and_say_in_which_clutter(test_images, train):
+    found = look_at(make_spec("cbam", look={"images": 20, "severities": [0, 5]}), test_images, train)
+    rows = [Localisation.model_validate(row) for row in found["localisation"]]
+    lesions = [Lesion.model_validate(row) for row in found["lesions"]]
+    assert {(row.types, row.severity) for row in (*rows, *lesions)} == {("fragments+noise", 0), ("fragments+noise", 5)}
+    assert {(row.slot, row.map) for row in rows} == {
+        *((f"stage{number}.0.slot", "spatial") for number in (1, 2, 3)),
+        ("stage3", "grad_cam"),
+    }
+    assert [(row.height, row.width) for row in rows[:4]] == [(24, 24), (12, 12), (6, 6), (6, 6)]
+    assert {row.images for row in (*rows, *lesions)} == {20}
+    assert len(lesions) == 2 * 6
+
+
+@pytest.mark.parametrize("block", BLOCK_NAMES)
+def test_every_block(block, test_images, train):
+    found = look_at(make_spec(block, look={"images": 10, "severities": [5]}), test_images, train)
+    assert found["localisation"][-1]["map"] == "grad_cam"
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_block_of_ones_own(own_block, test_images, train):
+    @own_block
+    class Loudest(AttentionBlock):
+        name = "loudest"
+
+        def attention(self, x):
+            return {"spatial": x.amax(1, keepdim=True).sigmoid()}
+
+    found = look_at(make_spec("loudest"), test_images, train)
+    assert [row["map"] for row in found["localisation"]] == ["spatial", "spatial", "spatial", "grad_cam"]
+    assert [row["lesion"] for row in found["lesions"]][-2:] == ["shuffle", "identity"]
+
+
+def test_a_network_without_blocks_has_grad_cam_only(test_images, train):
+    found = look_at(make_spec(), test_images, train)
+    assert [row["map"] for row in found["localisation"]] == ["grad_cam"]
+    assert found["lesions"] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows", "lesions"),
+    [
+        (None, 0, 0),
+        ({"images": 20, "severities": [5], "localisation": False}, 0, 6),
+        ({"images": 10, "severities": [5], "lesions": False}, 4, 0),
+        ({"images": 10, "severities": [1, 2]}, 0, 0),
+    ],
+    ids=["none", "lesions", "localisation", "severities that are not tested"],
+)
+def test_what_is_not_asked_for_is_not_done(wanted, rows, lesions, test_images, train):
+    found = look_at(make_spec("cbam", severities=[0, 5], look=wanted), test_images, train)
+    assert (len(found["localisation"]), len(found["lesions"])) == (rows, lesions)
+
+
+def test_a_removed_tile_cannot_be_looked_at(test_images, train):
+    spec = make_spec("cbam", clutter={"tile": "removed"})
+    assert look_at(spec, test_images, train) == {"localisation": [], "lesions": []}
+
+
+def test_on_a_canvas_that_the_tile_covers_gates_are_still_replaced(test_images, train):
+    found = look_at(make_spec("se", clutter={"canvas": 32}, severities=[5]), test_images, train)
+    assert found["localisation"] == []
+    assert len(found["lesions"]) == 5
+
+
+def test_it_takes_the_first_composition_and_as_many_images_as_there_are(test_images, train):
+    spec = make_spec("se", types=["mosaic", "veil"], recalibrated=[], images=30, look={"severities": [3]})
+    found = look_at(spec, test_images, train)
+    assert {(row["types"], row["images"]) for row in found["lesions"]} == {("mosaic", 30)}
+
+
+def test_silhouettes_are_held_against_too(test_images, train):
+    test_images = replace(test_images, masks=torch.ones(50, 32, 32, dtype=torch.bool))
+    found = look_at(make_spec(), test_images, train)
+    tile, silhouette = found["localisation"]
+    assert (tile["mask"], silhouette["mask"]) == ("tile", "object")
+    assert tile["enrichment"] == silhouette["enrichment"], "these silhouettes are the whole tile"
+
+
+def test_it_is_the_same_each_time_and_leaves_the_network_as_it_is(test_images, train):
+    spec = make_spec("cbam+non_local")
+    model = build_model(spec, train).train()
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    torch.manual_seed(1)
+    first = look(model, spec, test_images, train)
+    torch.manual_seed(2)
+    assert look(model, spec, test_images, train) == first
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_all_that_is_asked_of_a_network(test_images, train):
+    spec = make_spec("se", severities=[5], types=["noise"], recalibrated=["noise"])
+    found = evaluate(build_model(spec, train), spec, test_images, train)
+    assert [row["types"] for row in found["accuracy"]] == ["noise"]
+    assert [len(found[name]) for name in ("localisation", "lesions")] == [1, 5]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5, 12])
+def test_it_stops_when_asked(after, test_images, train):
+    asked = []
+
+    def should_stop():
+        asked.append(1)
+        return len(asked) > after
+
+    with pytest.raises(InterruptedError):
+        look_at(make_spec("se", look={"images": 50}), test_images, train, should_stop=should_stop)
+    assert len(asked) == after + 1
+
+
+def test_what_is_looked_at_by_default_changes_no_runs_name():
+    spec = make_spec("se", look={})
+    assert spec.evaluation.look is not None
+    assert "look" not in json.dumps(spec.model_dump(mode="json", exclude_defaults=True))
+    assert spec.run_id("f") == make_spec("se", look={"images": 2000}).run_id("f")
+    assert len({make_spec("se", look=look).run_id("f") for look in ({}, None, {"images": 100})}) == 3
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("*.json")), ids=lambda path: path.stem)
+def test_published_records_keep_their_names(path):
+    values = json.loads(path.read_text())
+    spec = RunSpec.model_validate_json(json.dumps(values["spec"]))
+    assert spec.run_id(values["data"]["fingerprint"]) == path.stem
+
+
+def test_a_wrong_wish_is_refused_in_words():
+    with pytest.raises(SpecError, match=r"evaluation\.look\.image: unknown name; allowed here are images, severities"):
+        make_spec(look={"image": 10})
+    with pytest.raises(SpecError, match=r"evaluation\.look\.severities\.0: 7 was given"):
+        make_spec(look={"severities": [7]})

@@ -1,0 +1,76 @@
+"""What a pilot's verdicts are called in plain words, and what another recipe does to a difference."""
+
+import pandas as pd
+import pytest
+
+from attn_tutorial.pages import change_sentences, summary_sentences, verdict_sentences
+
+
+def table(**rows):
+    """By variant: its gain, seeds, verdict, and which conditions are not shown."""
+    columns = ["gain over the baseline", "seeds", "verdict", "not shown"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+
+
+MIXED = table(
+    se=("-0.40 [-0.90, +0.10]", 3, "refuted", "gain over the baseline"),
+    cbam=("-0.20 [-0.60, +0.20]", 3, "refuted", "gain over the baseline"),
+    non_local=("+1.20 [+0.90, +1.50]", 3, "undecided", "slope beyond the baseline's"),
+    spatial=("–", 0, "not measured", ""),
+)
+
+
+def test_the_summary_names_each_verdicts_blocks_and_leaves_out_what_was_not_measured():
+    assert summary_sentences(MIXED) == [
+        "**Supported**: none of the 3 measured.",
+        "**Refuted (the interval excludes a gain of 0.5 points or more)**: "
+        "`se` (-0.40 [-0.90, +0.10]), `cbam` (-0.20 [-0.60, +0.20]).",
+        "**Undecided**: `non_local` (+1.20 [+0.90, +1.50]).",
+    ]
+    assert summary_sentences(table(se=("+2.00 [+1.00, +3.00]", 3, "supported", "")))[0] == (
+        "**Supported**: `se` (+2.00 [+1.00, +3.00])."
+    )
+
+
+def test_each_verdict_is_a_sentence():
+    first, _, third = verdict_sentences(MIXED)
+    assert first == (
+        "`se` is refuted by the protocol's rule: the interval excludes a gain of 0.5 points or more "
+        "(-0.40 [-0.90, +0.10] points against the baseline, 3 seeds; not shown: gain over the baseline)."
+    )
+    assert third.startswith("`non_local` is undecided: not all four conditions are shown to hold (+1.20 [")
+
+
+def accuracies(**variants):
+    """By variant: a list of its accuracies, a seed each, the same at all severities."""
+    return pd.DataFrame(
+        [
+            {"run_id": f"{variant}{seed}", "preset": "p", "fingerprint": "f", "clutter_version": 2, "backbone": "b",
+             "variant": variant, "seed": seed, "types": "fragments+noise", "severity": severity, "accuracy": value}
+            for variant, values in variants.items()
+            for seed, value in enumerate(values)
+            for severity in range(6)
+        ]
+    )  # fmt: skip
+
+
+CHANGES = {"SGD": (("cbam_sgd", "baseline_sgd"), ("cbam", "baseline"))}
+
+
+@pytest.mark.parametrize(
+    ("sgd", "said"),
+    [
+        ((71.0, 71.5), "+1.25 [-1.93, +4.43] points, {usual}: another sign; the change is +2.75 [-6.78, +12.28]"),
+        ((67.0, 67.5), "-2.75 [-5.93, +0.43] points, {usual}: the same sign; the change is -1.25 [-10.78, +8.28]"),
+    ],
+)
+def test_another_recipe_is_compared_on_the_seeds_of_both(sgd, said):
+    frame = accuracies(baseline=[70, 71, 72], cbam=[69, 69, 90], baseline_sgd=[70, 70], cbam_sgd=sgd)
+    [sentence] = change_sentences(frame, CHANGES)
+    said = said.format(usual="`cbam` against `baseline` -1.50 [-7.85, +4.85]")
+    assert sentence == f"**SGD**: `cbam_sgd` against `baseline_sgd` {said} (2 seeds: within noise)."
+
+
+def test_another_recipe_without_a_common_seed_is_said_to_be_missing():
+    frame = accuracies(baseline=[70, 71], cbam=[69, 69], baseline_sgd=[70, 70])
+    assert change_sentences(frame, CHANGES) == ["**SGD**: no seed of all four networks is done."]
