@@ -1,8 +1,8 @@
-"""Measure, in one process and as ratios: each block against its twin in timm, Non-local against its form with the map.
+"""Compare the speed of each block with its twin in timm, and of Non-local with its form that builds the map.
 
-Times are forward and backward, eager, in milliseconds. Both sides take turns, and the ratio is the median of the
-rounds' ratios, so that a machine whose speed drifts does not favour one side. Run by `make bench`, in about six
-minutes.
+Times are those of an eager forward and backward pass, in milliseconds. Both sides take turns in one process, and the
+ratio is the median of the rounds' ratios, so that a machine whose speed drifts does not favour one side. `make bench`
+runs this, in about six minutes.
 """
 
 import statistics
@@ -25,7 +25,7 @@ PAIRWISE = ("embedded", "gaussian", "dot", "concat")
 
 
 def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
-    """Block and twin, of the same sizes."""
+    """Return each block and its twin, of the same sizes."""
     hidden = channels // 16
     context = {"fuse_add": True, "fuse_scale": False, "rd_channels": hidden}
     return {
@@ -42,7 +42,7 @@ def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
 
 
 def with_and_without_map(channels: int) -> dict[str, tuple[Function, Function]]:
-    """Non-local in each form, and the same block by way of its map."""
+    """Return Non-local in each form, and the same block computed by its map."""
     blocks = {form: build_block("non_local", channels, pairwise=form) for form in PAIRWISE}
     return {form: (block, lambda x, b=block: b.apply_attention(x, b.attention(x))) for form, block in blocks.items()}
 
@@ -58,20 +58,18 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=15, show_default=True, help="Rounds; a third of them for Non-local at 32 × 32.")
-@click.option("--threads", default=2, show_default=True, help="Threads of torch.")
-@click.option("--keep-memory", "keep", is_flag=True, help="With freed memory kept, as in training (glibc only).")
-@click.option(
-    "--bfloat16", "half", is_flag=True, help="Under autocast to bfloat16, as in training on newer processors."
-)
-@click.option("--only", type=click.Choice(list(twins(64))), help="One block only.")
+@click.option("--rounds", default=15, show_default=True, help="Number of rounds; a third for Non-local at 32 × 32.")
+@click.option("--threads", default=2, show_default=True, help="Number of torch threads.")
+@click.option("--keep-memory", "keep", is_flag=True, help="Keep freed memory, as in training (glibc only).")
+@click.option("--bfloat16", "half", is_flag=True, help="Use autocast to bfloat16, as in training on newer processors.")
+@click.option("--only", type=click.Choice(list(twins(64))), help="Measure only this block.")
 def main(rounds: int, threads: int, keep: bool, half: bool, only: str | None) -> None:
     torch.manual_seed(0)
     if keep and not keep_memory():
-        raise click.UsageError("--keep-memory was given, but this machine's C library is not glibc: leave it out")
+        raise click.UsageError("--keep-memory needs glibc, but this machine has another C library: leave it out")
     precision = "autocast to bfloat16" if half else "float32"
     print(f"{threads} thread(s), {rounds} rounds, {precision}, freed memory {'kept' if keep else 'given back'}")
-    # Without its cache, since a weight that was cast in one round has no graph in the next.
+    # No cache, because a weight that was cast in one round has no graph in the next.
     with thread_count(threads), torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
         for shape in SHAPES:
             slow = max(rounds // 3, 1) if shape[2] > 8 else rounds
@@ -85,7 +83,7 @@ def main(rounds: int, threads: int, keep: bool, half: bool, only: str | None) ->
                 for form, pair in with_and_without_map(shape[1]).items():
                     if only in (None, "non_local"):
                         rows[f"non_local {form} ÷ by its map"] = compared(pair, x, slow)
-                show(f"{shape}, {layout}; due: at most 1.05 of timm's time, 1.00 of that by its map", rows)
+                show(f"{shape}, {layout}; aim: at most 1.05 of timm's time, and 1.00 of the time by its map", rows)
         if only in (None, "non_local"):
             x = torch.randn(MANY_PLACES, requires_grad=True)
             rows = {
@@ -96,7 +94,7 @@ def main(rounds: int, threads: int, keep: bool, half: bool, only: str | None) ->
                 }
                 for form, pair in with_and_without_map(MANY_PLACES[1]).items()
             }
-            show(f"non_local ÷ by its map, {MANY_PLACES}, contiguous; due: at most 80 MiB", rows)
+            show(f"non_local ÷ by its map, {MANY_PLACES}, contiguous; aim: at most 80 MiB", rows)
 
 
 if __name__ == "__main__":

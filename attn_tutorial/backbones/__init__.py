@@ -1,4 +1,4 @@
-"""The CIFAR ResNet with a slot for a block in each unit, and blocks in any other network."""
+"""The CIFAR ResNet with a slot for a block in each unit, and a function that inserts blocks into any network."""
 
 import lazy_loader
 

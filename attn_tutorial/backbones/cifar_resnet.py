@@ -25,7 +25,7 @@ class BasicUnit(nn.Module):
 
     Where the slot acts (Hu et al. 2018, figure 5): "standard", on the branch before the addition; "pre", on
     the branch before its first convolution; "post", after the addition and its ReLU; "identity", on the
-    shortcut, behind its projection if it has one.
+    shortcut, after its projection if it has one.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, position: Position) -> None:
@@ -44,7 +44,7 @@ class BasicUnit(nn.Module):
         self.slot: nn.Module = nn.Identity()
 
     def forward(self, x: Features) -> Features:
-        """The unit's output."""
+        """Return the unit's output."""
         branch = self.slot(x) if self.position == "pre" else x
         branch = F.relu(self.norm1(self.conv1(branch)), inplace=True)
         branch = self.norm2(self.conv2(branch))
@@ -58,7 +58,7 @@ class BasicUnit(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. Made by `resnet`."""
+    """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. `resnet` builds it."""
 
     def __init__(
         self, units: int, widths: tuple[int, int, int], stem: Stem, position: Position, num_classes: int
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def slots(self) -> dict[str, AttentionBlock]:
-        """The attention blocks in order, by module name ("stage1.0.slot" is that of stage 1's first unit)."""
+        """Return the attention blocks in order, by module name ("stage1.0.slot" is in the first unit of stage 1)."""
         return {
             name: module
             for name, module in self.named_modules()
@@ -88,7 +88,7 @@ class ResNet(nn.Module):
         }
 
     def forward(self, x: Images) -> Logits:
-        """The logits of images that the caller has normalised."""
+        """Return the logits of images that the caller has normalised."""
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))  # B, 4·width, h, w
         return self.head(x.mean((2, 3)))
 
@@ -104,48 +104,48 @@ def resnet(
     num_classes: int = 10,
     widths: tuple[int, int, int] | None = None,
 ) -> ResNet:
-    """A CIFAR ResNet, with an attention block in the slots of the given stages.
+    """Build a CIFAR ResNet, with an attention block in the slots of the given stages.
 
-    Stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve
+    The stages are `width`, 2·`width` and 4·`width` wide, or as wide as `widths` says; the second and the third halve
     height and width. A unit that changes the shape has a 1×1 projection on its shortcut (option B of the paper).
     `resnet(20, 16)` is ResNet-20, with 272,474 parameters. `resnet(8, 32, stem="whiten4")` is the smallest backbone
     here: 309,322 parameters, of which the stem's 1,536 are frozen.
 
-    For one seed the backbone's weights are the same whatever the block, and so is the state in which
-    PyTorch's generator is left: the blocks draw theirs last, from a fork of it.
+    With one seed, the backbone's weights are the same whatever the block is, and PyTorch's generator is left in the
+    same state: the blocks draw their weights last, from a fork of it.
 
-    Raises `ValueError` if an argument is not allowed; the message says what is.
+    Raises `ValueError` if an argument is not allowed; the message says what is allowed.
 
     Source: He, Zhang, Ren, Sun, Deep Residual Learning, 2016, section 4.2 (arXiv 1512.03385); positions: Hu
     et al., Squeeze-and-Excitation Networks, 2018, figure 5 (arXiv 1709.01507).
 
     Args:
-        depth: 6n + 2, for n units a stage
+        depth: 6n + 2, for n units per stage
         width: channels of the first stage
-        stem: "conv3", a 3×3 convolution; "whiten4", a frozen 4×4 convolution of stride 2, for
-            `whiten_stem_` to fill
+        stem: "conv3", a 3×3 convolution; "whiten4", a frozen 4×4 convolution of stride 2, which
+            `whiten_stem_` fills
         block: the block's name in `BLOCKS`, or None for the plain network
         stages: the stages, counted from 1, whose units get the block; None for all
         position: where in a unit the block sits, see `BasicUnit`
         block_options: the block's options
-        num_classes: width of the output
-        widths: channels of the three stages in place of those that follow from `width`, the stem's as the first's: for
-            a plain network with as many parameters as one with blocks
+        num_classes: the width of the output
+        widths: channels of the three stages instead of those that follow from `width` (the stem is as wide as the first
+            stage): for a plain network with as many parameters as one with blocks
 
     """
     units, rest = divmod(depth - 2, 6)
     if units < 1 or rest:
         nearest = 6 * max(units, 1) + 2
-        raise ValueError(f"depth {depth} is not 6n + 2 for a whole n of at least 1. Try {nearest}.")
+        raise ValueError(f"depth must be 6n + 2 for a whole n of at least 1, but got {depth}. Try {nearest}.")
     check_choice("stem", stem, get_args(Stem))
     check_choice("position", position, get_args(Position))
     stages = STAGES if stages is None else stages
     for number in stages:
         check_choice("stage", number, STAGES)
     if not stages:
-        raise ValueError("stages is empty. Give stages from 1 to 3, or None for all of them.")
+        raise ValueError("stages must name at least one stage, but got none. Give stages from 1 to 3, or None for all.")
     if block is None and block_options:
-        raise ValueError(f"block_options {dict(block_options)} are given without a block to apply them to.")
+        raise ValueError(f"block_options need a block, but got {dict(block_options)} without one. Name the block too.")
     model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes)
     if block is not None:
         with torch.random.fork_rng(devices=[]):

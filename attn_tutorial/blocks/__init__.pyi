@@ -16,6 +16,7 @@ from .global_context import GlobalContext as GlobalContext
 from .non_local import NonLocal as NonLocal
 from .options import BLOCK_NAMES as BLOCK_NAMES
 from .options import BLOCK_OPTIONS as BLOCK_OPTIONS
+from .options import BLOCK_VERSIONS as BLOCK_VERSIONS
 from .options import check_block as check_block
 from .registry import BLOCKS as BLOCKS
 from .registry import build_block as build_block

@@ -1,12 +1,13 @@
 """Bottleneck Attention Module: one gate for each channel at each place, from two small networks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
-from attn_tutorial.blocks.options import Combine
+from attn_tutorial.blocks.options import BAMOptions, Combine
 
 JOIN: dict[Combine, Callable[[Tensor, Tensor], Tensor]] = {
     "sum": torch.add,
@@ -18,9 +19,9 @@ JOIN: dict[Combine, Callable[[Tensor, Tensor], Tensor]] = {
 class BAM(AttentionBlock):
     """Bottleneck Attention Module: M = σ(channel(x) + spatial(x)), out = x + M · x.
 
-    The channel branch is a perceptron on the mean of each channel, the spatial branch two dilated 3×3 convolutions
-    between two 1×1; both hidden layers have h = ⌊C / r⌋ units. Norms stand where the authors' code has them, on the
-    hidden layers; the paper's equations have one behind each branch.
+    The channel branch is a perceptron on the mean of each channel. The spatial branch is two dilated 3×3 convolutions
+    between two 1×1 convolutions. The hidden layers of both have h = ⌊C / r⌋ units. The norms are where the authors'
+    code has them, on the hidden layers; the paper's equations have one after each branch.
 
     Parameters: 2Ch + 3h + C for the channels, Ch + 3h + 2(9h² + 3h) + h + 1 for the places. Raises `ValueError` if
     C < r. Training needs more than one image in the batch, as batch normalisation of the channel branch does.
@@ -31,17 +32,17 @@ class BAM(AttentionBlock):
     Args:
         channels: C
         reduction: r
-        dilation: of the 3×3 convolutions, in places
+        dilation: dilation of the 3×3 convolutions, in places
         combine: how the branches become one before σ, by their sum, product or maximum
 
     """
 
     name = "bam"
+    chosen: BAMOptions
 
-    def __init__(self, channels: int, reduction: int = 16, dilation: int = 4, combine: Combine = "sum") -> None:
-        super().__init__(channels, reduction=reduction, dilation=dilation, combine=combine)
-        hidden = channels // reduction
-        self.combine: Combine = combine
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        hidden, dilation = channels // self.chosen.reduction, self.chosen.dilation
         self.channel = nn.Sequential(
             nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
@@ -56,13 +57,13 @@ class BAM(AttentionBlock):
         )
 
     def attention(self, x: Features) -> Maps:
-        """`full`: one weight a channel and place, (B, C, H, W), in (0, 1)."""
+        """Return `full`: one weight per channel and place, (B, C, H, W), in (0, 1)."""
         self.check_input(x)
         channel = self.channel(x.mean((2, 3)))[:, :, None, None]  # B, C, 1, 1
-        return {"full": torch.sigmoid(JOIN[self.combine](channel, self.spatial(x)))}
+        return {"full": torch.sigmoid(JOIN[self.chosen.combine](channel, self.spatial(x)))}
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
-        """`x` plus its product with the given weights."""
+        """Return `x` plus its product with the given weights."""
         return x + x * maps["full"]
 
 

@@ -1,11 +1,13 @@
 """CBAM and its halves: which channels matter, and which places."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
-from attn_tutorial.blocks.options import AtStart, Kernel, Order, Pools
+from attn_tutorial.blocks.options import CBAMOptions, ChannelOptions, SpatialOptions
 
 
 class ChannelAttention(AttentionBlock):
@@ -26,30 +28,22 @@ class ChannelAttention(AttentionBlock):
     """
 
     name = "channel"
+    chosen: ChannelOptions
 
-    def __init__(
-        self,
-        channels: int,
-        reduction: int = 16,
-        pools: Pools = "both",
-        bias: bool = False,
-        at_start: AtStart = "half",
-    ) -> None:
-        super().__init__(channels, reduction=reduction, pools=pools, bias=bias, at_start=at_start)
-        self.pools = pools
-        self.at_start: AtStart = at_start
-        self.mlp = bottleneck(channels, reduction, bias, at_start)
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.mlp = bottleneck(channels, self.chosen.reduction, self.chosen.bias, self.chosen.at_start)
 
     def attention(self, x: Features) -> Maps:
-        """`channel`: one gate a channel, (B, C, 1, 1)."""
+        """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
         summaries = []  # each B, C
-        if self.pools != "max":
+        if self.chosen.pools != "max":
             summaries.append(x.mean((2, 3)))
-        if self.pools != "avg":
+        if self.chosen.pools != "avg":
             summaries.append(F.adaptive_max_pool2d(x, 1).flatten(1))
         logits = torch.stack([self.mlp(z) for z in summaries]).sum(0)  # B, C
-        return {"channel": sigmoid_gate(logits, self.at_start)[:, :, None, None]}
+        return {"channel": sigmoid_gate(logits, self.chosen.at_start)[:, :, None, None]}
 
 
 class SpatialAttention(AttentionBlock):
@@ -65,40 +59,33 @@ class SpatialAttention(AttentionBlock):
         channels: C; nothing depends on it
         pools: which of the two summaries of a place to use
         kernel: k, the side of the convolution
-        norm: batch normalisation of the map, as the authors' code has it; the equation has none
+        norm: batch normalisation of the map, as in the authors' code; the equation has none
         at_start: "half", the paper's σ, near 1/2 before training; "identity", 2σ with the last layer at
             zero, exactly 1
 
     """
 
     name = "spatial"
+    chosen: SpatialOptions
 
-    def __init__(
-        self,
-        channels: int,
-        pools: Pools = "both",
-        kernel: Kernel = 7,
-        norm: bool = True,
-        at_start: AtStart = "half",
-    ) -> None:
-        super().__init__(channels, pools=pools, kernel=kernel, norm=norm, at_start=at_start)
-        self.pools = pools
-        self.at_start: AtStart = at_start
-        self.conv = nn.Conv2d(2 if pools == "both" else 1, 1, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
-        if at_start == "identity":
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        summaries, kernel = 2 if self.chosen.pools == "both" else 1, self.chosen.kernel
+        self.conv = nn.Conv2d(summaries, 1, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(1) if self.chosen.norm else nn.Identity()
+        if self.chosen.at_start == "identity":
             nn.init.zeros_(self.norm.weight if isinstance(self.norm, nn.BatchNorm2d) else self.conv.weight)
 
     def attention(self, x: Features) -> Maps:
-        """`spatial`: one gate a place, (B, 1, H, W)."""
+        """Return `spatial`: one gate per place, (B, 1, H, W)."""
         self.check_input(x)
         summaries = []  # each B, 1, H, W
-        if self.pools != "max":
+        if self.chosen.pools != "max":
             summaries.append(x.mean(1, keepdim=True))
-        if self.pools != "avg":
+        if self.chosen.pools != "avg":
             summaries.append(x.amax(1, keepdim=True))
         logits = self.norm(self.conv(torch.cat(summaries, 1)))  # B, 1, H, W
-        return {"spatial": sigmoid_gate(logits, self.at_start)}
+        return {"spatial": sigmoid_gate(logits, self.chosen.at_start)}
 
 
 class CBAM(AttentionBlock):
@@ -117,51 +104,43 @@ class CBAM(AttentionBlock):
         order: how the halves are arranged
         reduction, channel_pools, bias: reduction, pools and bias of `ChannelAttention`
         spatial_pools, kernel, norm: pools, kernel and norm of `SpatialAttention`
-        at_start: of both halves
+        at_start: at_start of both halves
 
     """
 
     name = "cbam"
+    chosen: CBAMOptions
 
-    def __init__(
-        self,
-        channels: int,
-        order: Order = "channel-spatial",
-        reduction: int = 16,
-        channel_pools: Pools = "both",
-        bias: bool = False,
-        spatial_pools: Pools = "both",
-        kernel: Kernel = 7,
-        norm: bool = True,
-        at_start: AtStart = "half",
-    ) -> None:
-        super().__init__(
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        chosen = self.chosen
+        self.channel = ChannelAttention(
             channels,
-            order=order,
-            reduction=reduction,
-            channel_pools=channel_pools,
-            bias=bias,
-            spatial_pools=spatial_pools,
-            kernel=kernel,
-            norm=norm,
-            at_start=at_start,
+            reduction=chosen.reduction,
+            pools=chosen.channel_pools,
+            bias=chosen.bias,
+            at_start=chosen.at_start,
         )
-        self.order = order
-        self.channel = ChannelAttention(channels, reduction, channel_pools, bias, at_start)
-        self.spatial = SpatialAttention(channels, spatial_pools, kernel, norm, at_start)
+        self.spatial = SpatialAttention(
+            channels,
+            pools=chosen.spatial_pools,
+            kernel=chosen.kernel,
+            norm=chosen.norm,
+            at_start=chosen.at_start,
+        )
 
     def attention(self, x: Features) -> Maps:
-        """`channel` (B, C, 1, 1) and `spatial` (B, 1, H, W), the second in sequence read behind the first."""
+        """Return `channel` (B, C, 1, 1) and `spatial` (B, 1, H, W); in sequence, the second is read after the first."""
         self.check_input(x)
-        if self.order == "parallel":
+        if self.chosen.order == "parallel":
             return self.channel.attention(x) | self.spatial.attention(x)
         first, second = self._in_order()
         maps = first.attention(x)
         return maps | second.attention(first.apply_attention(x, maps))
 
     def forward(self, x: Features) -> Features:
-        """The gated features, in sequence with one product less than `apply_attention(x, attention(x))`."""
-        if self.order == "parallel":
+        """Return the gated features, in sequence with one product less than `apply_attention(x, attention(x))`."""
+        if self.chosen.order == "parallel":
             return super().forward(x)
         self.check_input(x)
         first, second = self._in_order()
@@ -169,4 +148,4 @@ class CBAM(AttentionBlock):
 
     def _in_order(self) -> tuple[AttentionBlock, AttentionBlock]:
         halves = (self.channel, self.spatial)
-        return halves if self.order == "channel-spatial" else halves[::-1]
+        return halves if self.chosen.order == "channel-spatial" else halves[::-1]

@@ -1,4 +1,4 @@
-"""What every attention block must keep, checked on one block: for a block of your own."""
+"""Checks that every attention block must pass: run them on a block of your own."""
 
 import copy
 import warnings
@@ -20,19 +20,19 @@ _MAP_SHAPES: dict[str, Callable[[int, int, int, int], tuple[int | None, ...]]] =
 _NOISE = 0.3
 _SHARE = 1e-5
 _HALF_SHARE = 0.03
-"""The largest difference that is let pass, as a share of the largest value expected: in float32, and in bfloat16."""
+"""The largest difference that passes, as a share of the largest expected value: in float32, and in bfloat16."""
 
 
 def check_attention_block(block: AttentionBlock) -> list[str]:
-    """Check that a block keeps what every block of this package keeps; return what was found to hold.
+    """Check a block as every block of this package is checked, and return the sentences that were found to be true.
 
-    Copies of it are tried on random features of several shapes, 1 × 1 and others that are not square among them, with
-    noise on the weights, so that a start as the identity hides nothing.
+    Each check uses a copy of the block and random features of several shapes, including 1 × 1 and shapes that are not
+    square. The copy has noise on its weights, so that a start as the identity hides nothing.
 
-    Raises `InputError` if this is no block, or with a list of the checks that failed, and how.
+    Raises `InputError` if `block` is not an attention block, or if checks fail; the message lists which, and why.
     """
     if not isinstance(block, AttentionBlock):
-        raise InputError(f"{block!r} was given; give an AttentionBlock that is built, as StdGate(32)")
+        raise InputError(f"`block` must be an AttentionBlock that is built, such as StdGate(32), but got {block!r}.")
     failed = {}
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -48,7 +48,7 @@ def check_attention_block(block: AttentionBlock) -> list[str]:
                 failed[check] = str(error).strip().split("\n")[0] or type(error).__name__
     if failed:
         lines = [f"  - {_said(check)}: {reason}" for check, reason in failed.items()]
-        heading = f"block {block.name!r} does not keep {len(failed)} of the {len(_CHECKS)} things that blocks keep:"
+        heading = f"block {block.name!r} fails {len(failed)} of the {len(_CHECKS)} checks that every block must pass:"
         raise InputError("\n".join([heading, *lines]))
     return [_said(check) for check in _CHECKS]
 
@@ -69,7 +69,7 @@ def _expect(holds: bool, otherwise: str) -> None:
 
 def _expect_near(given: Tensor, expected: Tensor, what: str, share: float = _SHARE) -> None:
     gap = ((given - expected).abs().max() / expected.abs().max()).item()
-    _expect(gap <= share, f"{what} differ by {gap:.1e} of the largest value; at most {share:g} is allowed")
+    _expect(gap <= share, f"{what} may differ by {share:g} of the largest value, but differ by {gap:.1e}")
 
 
 def _shapes(block: AttentionBlock) -> None:
@@ -86,10 +86,10 @@ def _maps(block: AttentionBlock) -> None:
     for shape in _SHAPES:
         x = _features(block, shape)
         for kind, each in block.attention(x).items():
-            _expect(kind in _MAP_SHAPES, f"a map is called {kind!r}; allowed are {', '.join(_MAP_SHAPES)}")
-            due = _MAP_SHAPES[kind](*x.shape)
-            fits = each.ndim == len(due) and all(d in (None, given) for given, d in zip(each.shape, due, strict=True))
-            _expect(fits, f"map {kind!r} of an input {tuple(x.shape)} has shape {tuple(each.shape)}, and {due} is due")
+            _expect(kind in _MAP_SHAPES, f"a map must be called one of {', '.join(_MAP_SHAPES)}, but got {kind!r}")
+            given, expected = tuple(each.shape), _MAP_SHAPES[kind](*x.shape)
+            fits = len(given) == len(expected) and all(e in (None, g) for g, e in zip(given, expected, strict=True))
+            _expect(fits, f"map {kind!r} of an input {tuple(x.shape)} must have shape {expected}, but got {given}")
 
 
 def _forward(block: AttentionBlock) -> None:
@@ -97,7 +97,7 @@ def _forward(block: AttentionBlock) -> None:
     for training in (False, True):
         block.train(training)
         x = _features(block, _SHAPES[0])
-        _expect_near(block(x), block.apply_attention(x, block.attention(x)), "the two")
+        _expect_near(block(x), block.apply_attention(x, block.attention(x)), "the two results")
 
 
 def _images(block: AttentionBlock) -> None:
@@ -107,7 +107,7 @@ def _images(block: AttentionBlock) -> None:
 
 
 def _gradients(block: AttentionBlock) -> None:
-    """The gradients are those of finite differences, and every parameter has one."""
+    """The gradients equal finite differences, and every parameter has one."""
     block = block.double()
     x = _features(block, (2, 3, 2)).double().requires_grad_()
     parameters = dict(block.named_parameters())
@@ -119,7 +119,7 @@ def _gradients(block: AttentionBlock) -> None:
 
 
 def _flat(block: AttentionBlock) -> None:
-    """The gradients are finite where an image is one colour."""
+    """The gradients are finite where an image has a single colour."""
     x = torch.zeros_like(_features(block)).requires_grad_()
     block(x).sum().backward()
     gradients = {"x": x.grad} | {name: parameter.grad for name, parameter in block.named_parameters()}
@@ -128,7 +128,7 @@ def _flat(block: AttentionBlock) -> None:
 
 
 def _precisions(block: AttentionBlock) -> None:
-    """It computes in bfloat16 and float64, and under autocast."""
+    """It works in bfloat16 and float64, and under autocast."""
     x = _features(block)
     expected = block(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -140,7 +140,7 @@ def _precisions(block: AttentionBlock) -> None:
 
 
 def _memory_format(block: AttentionBlock) -> None:
-    """Channels-last input gives channels-last output of the same numbers."""
+    """Channels-last input gives channels-last output with the same numbers."""
     x = _features(block)
     out = block(x.to(memory_format=torch.channels_last))
     _expect(out.is_contiguous(memory_format=torch.channels_last), "the output is in another memory format")
@@ -148,7 +148,7 @@ def _memory_format(block: AttentionBlock) -> None:
 
 
 def _export(block: AttentionBlock) -> None:
-    """It exports with free batch, height and width."""
+    """It exports with free batch size, height and width."""
     free = torch.export.Dim.DYNAMIC
     exported = torch.export.export(block, (_features(block),), dynamic_shapes=({0: free, 2: free, 3: free},)).module()
     other = _features(block, (3, 4, 7))
@@ -156,15 +156,15 @@ def _export(block: AttentionBlock) -> None:
 
 
 def _options(block: AttentionBlock) -> None:
-    """Its class, channels and options make it anew."""
+    """Its class, channels and options build the same block again."""
     again = type(block)(block.channels, **block.options)
     again.load_state_dict(block.state_dict())
     x = _features(block)
-    _expect_near(again.eval()(x), block(x), "the outputs of the block and of the one made anew, with the same weights,")
+    _expect_near(again.eval()(x), block(x), "the outputs of the block and of one built again, with the same weights,")
 
 
 def _refusals(block: AttentionBlock) -> None:
-    """Input that is no floating-point (B, C, H, W) with its C is refused by name."""
+    """It refuses input that is not a floating-point tensor (B, C, H, W) with its C, in a message with its name."""
     x = _features(block)
     for bad in (x[0], x[:, 1:], x.long()):
         try:
@@ -173,8 +173,8 @@ def _refusals(block: AttentionBlock) -> None:
             if repr(block.name) in str(error):
                 continue
         except Exception:
-            pass  # of another kind, which does not tell the user what is due
-        raise ValueError(f"{bad.dtype} {tuple(bad.shape)} is not; begin attention(x) with self.check_input(x)")
+            pass  # an error of another kind does not tell the user what to do
+        raise ValueError(f"{bad.dtype} {tuple(bad.shape)} is accepted: begin attention(x) with self.check_input(x)")
 
 
 _CHECKS = (

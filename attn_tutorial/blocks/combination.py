@@ -1,11 +1,11 @@
-"""Two blocks in one slot, one behind the other or side by side."""
+"""Two blocks in one slot, one after the other or side by side."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
 from attn_tutorial.blocks.cbam import CBAM, SpatialAttention
 from attn_tutorial.blocks.non_local import NonLocal
-from attn_tutorial.blocks.options import Arrangement, AtStart
+from attn_tutorial.blocks.options import CombinationOptions
 from attn_tutorial.blocks.squeeze_excite import SE
 
 
@@ -15,56 +15,52 @@ class Combination(AttentionBlock):
     Parameters: those of the two. Raises `ValueError` if C < reduction.
 
     Source: in parallel after scSE (Roy, Navab, Wachinger, 2018, arXiv 1803.02579) and DANet (Fu et al.,
-    2019, section 3, arXiv 1809.02983), which add the two outputs; here their mean, so that two identities make one.
+    2019, section 3, arXiv 1809.02983), which add the two outputs. Here it is their mean, so that two identities make
+    one.
 
     Args:
         channels: C
         arrangement: whether the second block reads the first one's output, or both read x
-        reduction: of the first block
-        at_start: of the gates; Non-local starts as the identity in either case
+        reduction: reduction of the first block
+        at_start: at_start of the gates; Non-local starts as the identity in either case
 
     """
 
+    chosen: CombinationOptions
     first_block: ClassVar[type[SE] | type[CBAM]]
     second_block: ClassVar[type[SpatialAttention] | type[NonLocal]]
     second_map: ClassVar[str]
     """The kind of the second block's map; all other maps are the first block's."""
 
-    def __init__(
-        self,
-        channels: int,
-        arrangement: Arrangement = "sequential",
-        reduction: int = 16,
-        at_start: AtStart = "half",
-    ) -> None:
-        super().__init__(channels, arrangement=arrangement, reduction=reduction, at_start=at_start)
-        self.arrangement = arrangement
-        self.first = self.first_block(channels, reduction=reduction, at_start=at_start)
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        at_start = self.chosen.at_start
+        self.first = self.first_block(channels, reduction=self.chosen.reduction, at_start=at_start)
         gate = self.second_block is SpatialAttention
         self.second = SpatialAttention(channels, at_start=at_start) if gate else NonLocal(channels)
 
     def attention(self, x: Features) -> Maps:
-        """The maps of both blocks, by kind."""
+        """Return the maps of both blocks, by kind."""
         self.check_input(x)
         maps = self.first.attention(x)
-        if self.arrangement == "sequential":
+        if self.chosen.arrangement == "sequential":
             x = self.first.apply_attention(x, maps)
         return maps | self.second.attention(x)
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
-        """The output of both blocks, arranged as asked for, under the given maps."""
+        """Return the output of both blocks, in the chosen arrangement, under the given maps."""
         rest = dict(maps)
         seconds = {self.second_map: rest.pop(self.second_map)}
         first = self.first.apply_attention(x, rest)
-        if self.arrangement == "sequential":
+        if self.chosen.arrangement == "sequential":
             return self.second.apply_attention(first, seconds)
         return (first + self.second.apply_attention(x, seconds)) / 2
 
     def forward(self, x: Features) -> Features:
-        """The output of both blocks, in memory that grows with the number of places."""
+        """Return the output of both blocks, in memory that grows with the number of places."""
         self.check_input(x)
         first = self.first(x)
-        return self.second(first) if self.arrangement == "sequential" else (first + self.second(x)) / 2
+        return self.second(first) if self.chosen.arrangement == "sequential" else (first + self.second(x)) / 2
 
 
 class SESpatial(Combination):

@@ -1,14 +1,16 @@
 """Controls of the ablation: what a gate does without looking."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate
-from attn_tutorial.blocks.options import AtStart
+from attn_tutorial.blocks.options import StaticGateOptions
 
 
 class StaticGate(AttentionBlock):
-    """One learned gate a channel that ignores the input: out = σ(w) · x, with w zero before training.
+    """One learned gate per channel that ignores the input: out = σ(w) · x, with w zero before training.
 
     Parameters: C.
 
@@ -21,20 +23,20 @@ class StaticGate(AttentionBlock):
     """
 
     name = "static_gate"
+    chosen: StaticGateOptions
 
-    def __init__(self, channels: int, at_start: AtStart = "half") -> None:
-        super().__init__(channels, at_start=at_start)
-        self.at_start: AtStart = at_start
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
         self.logits = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def attention(self, x: Features) -> Maps:
-        """`channel`: the same gates for every image, (B, C, 1, 1)."""
+        """Return `channel`: the same gates for every image, (B, C, 1, 1)."""
         self.check_input(x)
-        return {"channel": sigmoid_gate(self.logits, self.at_start).expand(x.shape[0], -1, -1, -1)}
+        return {"channel": sigmoid_gate(self.logits, self.chosen.at_start).expand(x.shape[0], -1, -1, -1)}
 
 
 class RandomGate(AttentionBlock):
-    """One random gate a channel, drawn from [0, 1) when the block is built and kept: out = u · x.
+    """One random gate per channel, drawn from [0, 1) when the block is built, and kept: out = u · x.
 
     Parameters: none; the gates are a buffer, saved with the weights.
 
@@ -48,12 +50,12 @@ class RandomGate(AttentionBlock):
     name = "random_gate"
     gates: Tensor
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
         self.register_buffer("gates", torch.rand(1, channels, 1, 1))
 
     def attention(self, x: Features) -> Maps:
-        """`channel`: the same gates for every image, (B, C, 1, 1)."""
+        """Return `channel`: the same gates for every image, (B, C, 1, 1)."""
         self.check_input(x)
         return {"channel": self.gates.expand(x.shape[0], -1, -1, -1)}
 
@@ -72,10 +74,7 @@ class Identity(AttentionBlock):
 
     name = "identity"
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-
     def attention(self, x: Features) -> Maps:
-        """No map."""
+        """Return no map."""
         self.check_input(x)
         return {}

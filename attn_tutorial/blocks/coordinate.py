@@ -1,16 +1,18 @@
 """Coordinate attention: a gate for each row and one for each column, channel by channel."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
-from attn_tutorial.blocks.options import AtStart
+from attn_tutorial.blocks.options import CoordinateOptions
 
 
 class CoordinateAttention(AttentionBlock):
     """Coordinate attention: out = σ(W_h u_h) · σ(W_w u_w) · x, with u = hardswish(norm(W [mean rows; mean columns])).
 
-    Rows and columns share W and the norm, which make m = max(8, ⌊C / r⌋) channels of C.
+    Rows and columns share W and the norm, which reduce C channels to m = max(8, ⌊C / r⌋).
 
     Parameters: 3Cm + 3m + 2C.
 
@@ -27,24 +29,24 @@ class CoordinateAttention(AttentionBlock):
 
     name = "coordinate"
     least_hidden = 0
+    chosen: CoordinateOptions
 
-    def __init__(self, channels: int, reduction: int = 32, at_start: AtStart = "half") -> None:
-        super().__init__(channels, reduction=reduction, at_start=at_start)
-        self.at_start: AtStart = at_start
-        hidden = max(8, channels // reduction)
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        hidden = max(8, channels // self.chosen.reduction)
         self.reduce = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.BatchNorm2d(hidden), nn.Hardswish())
         self.row = nn.Conv2d(hidden, channels, 1)
         self.column = nn.Conv2d(hidden, channels, 1)
-        if at_start == "identity":
+        if self.chosen.at_start == "identity":
             zero_(self.row)
             zero_(self.column)
 
     def attention(self, x: Features) -> Maps:
-        """`full`: the product of a row's and a column's gate, (B, C, H, W)."""
+        """Return `full`: the product of a row's and a column's gate, (B, C, H, W)."""
         self.check_input(x)
         rows, columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True)  # B, C, H, 1 and B, C, 1, W
         both = self.reduce(torch.cat([rows, columns.transpose(2, 3)], 2))  # B, m, H + W, 1
         rows, columns = both.split(x.shape[2:], 2)
-        row_gate = sigmoid_gate(self.row(rows), self.at_start)  # B, C, H, 1
-        column_gate = sigmoid_gate(self.column(columns.transpose(2, 3)), self.at_start)  # B, C, 1, W
+        row_gate = sigmoid_gate(self.row(rows), self.chosen.at_start)  # B, C, H, 1
+        column_gate = sigmoid_gate(self.column(columns.transpose(2, 3)), self.chosen.at_start)  # B, C, 1, W
         return {"full": row_gate * column_gate}

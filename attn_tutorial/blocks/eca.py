@@ -1,11 +1,12 @@
 """Efficient Channel Attention: each channel's gate looks at its neighbours in the list of channels."""
 
 import math
+from typing import Any
 
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
-from attn_tutorial.blocks.options import AtStart
+from attn_tutorial.blocks.options import ECAOptions
 
 
 class ECA(AttentionBlock):
@@ -27,18 +28,18 @@ class ECA(AttentionBlock):
     """
 
     name = "eca"
+    chosen: ECAOptions
 
-    def __init__(self, channels: int, kernel: int | None = None, at_start: AtStart = "half") -> None:
-        super().__init__(channels, kernel=kernel, at_start=at_start)
-        self.at_start: AtStart = at_start
-        kernel = kernel or int((math.log2(channels) + 1) / 2) // 2 * 2 + 1
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        kernel = self.chosen.kernel or int((math.log2(channels) + 1) / 2) // 2 * 2 + 1
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
-        if at_start == "identity":
+        if self.chosen.at_start == "identity":
             zero_(self.conv)
 
     def attention(self, x: Features) -> Maps:
-        """`channel`: one gate a channel, (B, C, 1, 1)."""
+        """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
         z = x.mean((2, 3)).unsqueeze(1)  # B, 1, C
         logits = self.conv(z).squeeze(1)  # B, C
-        return {"channel": sigmoid_gate(logits, self.at_start)[:, :, None, None]}
+        return {"channel": sigmoid_gate(logits, self.chosen.at_start)[:, :, None, None]}

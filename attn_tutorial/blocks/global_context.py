@@ -1,9 +1,11 @@
 """Global context: what Non-local collects, once for the whole image instead of for each place."""
 
+from typing import Any
+
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
-from attn_tutorial.blocks.options import AtStart, ContextPool, Fusion
+from attn_tutorial.blocks.options import GlobalContextOptions
 
 
 class GlobalContext(AttentionBlock):
@@ -13,7 +15,7 @@ class GlobalContext(AttentionBlock):
     is a layer norm over the ⌊C / r⌋ hidden units; W₂ and its bias start at zero, as in the authors' code.
 
     Parameters: 2C²/r + C/r + C + 2C/r, and C + 1 for the attention pooling. Raises `ValueError` if C < 2r: a layer
-    norm of a single unit forgets its input, and one of two keeps little more than a sign, so give a smaller r where
+    norm of a single unit forgets its input, and one of two units keeps little more than a sign. Give a smaller r where
     there are few channels.
 
     Source: Cao, Xu, Lin, Wei, Hu, GCNet, 2019, section 4.3, equation 5; pool and fusion are ablated in section 5.1
@@ -30,26 +32,18 @@ class GlobalContext(AttentionBlock):
 
     name = "global_context"
     least_hidden = 2
+    chosen: GlobalContextOptions
 
-    def __init__(
-        self,
-        channels: int,
-        reduction: int = 16,
-        pool: ContextPool = "attention",
-        fusion: Fusion = "add",
-        at_start: AtStart = "identity",
-    ) -> None:
-        super().__init__(channels, reduction=reduction, pool=pool, fusion=fusion, at_start=at_start)
-        self.fusion = fusion
-        self.at_start: AtStart = at_start
-        self.score = nn.Conv2d(channels, 1, 1) if pool == "attention" else None
-        hidden = channels // reduction
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.score = nn.Conv2d(channels, 1, 1) if self.chosen.pool == "attention" else None
+        hidden = channels // self.chosen.reduction
         last = nn.Linear(hidden, channels)
         zero_(last)
         self.transform = nn.Sequential(nn.Linear(channels, hidden), nn.LayerNorm(hidden), nn.ReLU(), last)
 
     def attention(self, x: Features) -> Maps:
-        """`spatial`: each place's share in the context, (B, 1, H, W), with sum 1 over the places."""
+        """Return `spatial`: each place's share in the context, (B, 1, H, W), with sum 1 over the places."""
         self.check_input(x)
         batch, _, height, width = x.shape
         if self.score is None:
@@ -57,7 +51,7 @@ class GlobalContext(AttentionBlock):
         return {"spatial": self.score(x).flatten(2).softmax(2).unflatten(2, (height, width))}
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
-        """`x` with the context of the given shares added to, or gating, every place."""
+        """Return `x` with the context of the given shares added to every place, or gating it."""
         context = x.flatten(2) @ maps["spatial"].flatten(2).transpose(1, 2)  # B, C, 1
         t = self.transform(context.squeeze(2))[:, :, None, None]  # B, C, 1, 1
-        return x + t if self.fusion == "add" else x * sigmoid_gate(t, self.at_start)
+        return x + t if self.chosen.fusion == "add" else x * sigmoid_gate(t, self.chosen.at_start)

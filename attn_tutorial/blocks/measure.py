@@ -15,17 +15,17 @@ Function = Callable[[Tensor], Tensor]
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers the module learns."""
+    """Return how many numbers the module learns."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def count_flops(function: Function, x: Tensor) -> int:
-    """Floating-point operations of a forward pass, a multiplication and an addition as two.
+    """Count the floating-point operations of a forward pass; a multiplication and an addition are two.
 
-    Counted are matrix products, convolutions and attention, as `torch.utils.flop_counter` does; means, gates and their
-    products with `x` are not.
+    This counts matrix products, convolutions and attention, as `torch.utils.flop_counter` does. It does not count
+    means, gates and their products with `x`.
     """
-    # The counter does not know the kernel of the CPU.
+    # The counter does not know the CPU's attention kernel.
     on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter, torch.no_grad():
         function(x)
@@ -38,16 +38,17 @@ def _attention_flop(*shapes: Any, out_val: Any = None, **_: Any) -> int:
 
 
 def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a forward and backward pass of each function, a list of `rounds`, behind a round that is not counted.
+    """Return the seconds of a forward and backward pass of each function, one number per round.
 
-    In each round all take their turn, so that a machine whose speed drifts favours none: compare them round by round.
-    On one thread of a CPU it is the processor's time that counts, which other programs on a busy machine hardly change.
-    As inside a network, a whole tensor of gradients comes from behind, and `x` gets its own.
+    A first round is not counted. In each round every function takes its turn, so that a machine whose speed drifts
+    favours none: compare them round by round. On one thread of a CPU the processor's time is measured, which other
+    programs on a busy machine hardly change. As inside a network, the backward pass starts from a whole tensor of
+    gradients and ends with the gradient of `x`.
 
     Args:
-        functions: by name, modules or what else takes features.
-        x: the features (B, C, H, W), which want a gradient.
-        rounds: counted ones.
+        functions: modules, or other functions of features, by name
+        x: features (B, C, H, W) that require a gradient
+        rounds: the number of rounds that are counted
 
     """
     now = time.process_time if x.device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
@@ -67,9 +68,9 @@ def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -
 
 
 def peak_bytes(function: Function, x: Tensor) -> int:
-    """The most bytes that tensors made in a forward and a backward pass hold at one time, the gradient of `x` included.
+    """Return the most bytes at any time in tensors made by a forward and a backward pass, with the gradient of `x`.
 
-    Scratch memory inside a kernel is not seen.
+    Scratch memory inside a kernel is not counted.
     """
     with torch.no_grad():
         gradient = torch.ones_like(function(x))
@@ -80,7 +81,7 @@ def peak_bytes(function: Function, x: Tensor) -> int:
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the memory of every tensor that an operation returns, until it is freed."""
+    """Count the memory of every tensor that an operation returns, until it is freed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""The options of every block as validated models, free of torch so that specs and commands start fast."""
+"""The package's blocks: where each one is, its options and its version. Imports no torch, so commands start quickly."""
 
 import functools
 import importlib
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -33,7 +33,7 @@ Squeeze = Literal["avg", "max"]
 
 
 class BlockOptions(BaseModel):
-    """Options of one block: unknown names and values of another type are errors."""
+    """The options of one block. Unknown names and values of another type are errors."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class SEOptions(BlockOptions):
     @model_validator(mode="after")
     def _identity_needs_a_sigmoid(self) -> Self:
         if self.at_start == "identity" and self.gate != "sigmoid":
-            raise ValueError(f"at_start='identity' needs gate='sigmoid', but gate is {self.gate!r}")
+            raise ValueError(f"at_start='identity' needs gate='sigmoid', but got gate={self.gate!r}")
         return self
 
 
@@ -64,7 +64,7 @@ class ECAOptions(BlockOptions):
     @classmethod
     def _kernel_has_a_middle(cls, kernel: int | None) -> int | None:
         if kernel is not None and kernel % 2 == 0:
-            raise ValueError("it must be odd, or None to follow from the channels")
+            raise ValueError("must be odd, or None to follow from the channels")
         return kernel
 
 
@@ -87,7 +87,7 @@ class SpatialOptions(BlockOptions):
 
 
 class CBAMOptions(BlockOptions):
-    """Options of `cbam`: the order of its halves, and theirs."""
+    """Options of `cbam`: the order of its halves, and the options of each half."""
 
     order: Order = "channel-spatial"
     reduction: PositiveInt = 16
@@ -119,7 +119,7 @@ class NonLocalOptions(BlockOptions):
     @model_validator(mode="after")
     def _concat_has_no_scale(self) -> Self:
         if self.pairwise == "concat" and self.scale != "inner":
-            raise ValueError(f"pairwise='concat' learns its own scale: leave scale out (it is {self.scale!r})")
+            raise ValueError(f"pairwise='concat' learns its own scale, but got scale={self.scale!r}: leave scale out")
         return self
 
 
@@ -134,7 +134,7 @@ class GlobalContextOptions(BlockOptions):
     @model_validator(mode="after")
     def _half_needs_a_gate(self) -> Self:
         if self.at_start == "half" and self.fusion == "add":
-            raise ValueError("at_start='half' needs fusion='scale', but fusion is 'add', which starts as the identity")
+            raise ValueError("at_start='half' needs fusion='scale', but got fusion='add', which starts as the identity")
         return self
 
 
@@ -173,36 +173,53 @@ class StaticGateOptions(BlockOptions):
 
 
 class NoOptions(BlockOptions):
-    """For `random_gate` and `identity`, which have none."""
+    """For `random_gate` and `identity`, which have no options."""
 
 
-BLOCK_OPTIONS: dict[str, type[BlockOptions]] = {
-    "se": SEOptions,
-    "eca": ECAOptions,
-    "channel": ChannelOptions,
-    "spatial": SpatialOptions,
-    "cbam": CBAMOptions,
-    "bam": BAMOptions,
-    "non_local": NonLocalOptions,
-    "global_context": GlobalContextOptions,
-    "simam": SimAMOptions,
-    "coordinate": CoordinateOptions,
-    "triplet": TripletOptions,
-    "se+spatial": CombinationOptions,
-    "se+non_local": CombinationOptions,
-    "cbam+non_local": CombinationOptions,
-    "static_gate": StaticGateOptions,
-    "random_gate": NoOptions,
-    "identity": NoOptions,
+class PackageBlock(NamedTuple):
+    """What this package knows about one of its blocks without importing torch."""
+
+    place: str
+    """Module and class, under `attn_tutorial.blocks`."""
+    options: type[BlockOptions]
+    version: int
+    """Raise it when the block's output, its starting weights or its training changes for the same options.
+
+    Runs that were trained with another version are then trained again.
+    """
+
+
+PACKAGE_BLOCKS = {
+    "se": PackageBlock("squeeze_excite.SE", SEOptions, version=1),
+    "eca": PackageBlock("eca.ECA", ECAOptions, version=1),
+    "channel": PackageBlock("cbam.ChannelAttention", ChannelOptions, version=1),
+    "spatial": PackageBlock("cbam.SpatialAttention", SpatialOptions, version=1),
+    "cbam": PackageBlock("cbam.CBAM", CBAMOptions, version=1),
+    "bam": PackageBlock("bam.BAM", BAMOptions, version=1),
+    "non_local": PackageBlock("non_local.NonLocal", NonLocalOptions, version=1),
+    "global_context": PackageBlock("global_context.GlobalContext", GlobalContextOptions, version=1),
+    "simam": PackageBlock("simam.SimAM", SimAMOptions, version=1),
+    "coordinate": PackageBlock("coordinate.CoordinateAttention", CoordinateOptions, version=1),
+    "triplet": PackageBlock("triplet.TripletAttention", TripletOptions, version=1),
+    "se+spatial": PackageBlock("combination.SESpatial", CombinationOptions, version=1),
+    "se+non_local": PackageBlock("combination.SENonLocal", CombinationOptions, version=1),
+    "cbam+non_local": PackageBlock("combination.CBAMNonLocal", CombinationOptions, version=1),
+    "static_gate": PackageBlock("controls.StaticGate", StaticGateOptions, version=1),
+    "random_gate": PackageBlock("controls.RandomGate", NoOptions, version=1),
+    "identity": PackageBlock("controls.Identity", NoOptions, version=1),
 }
-BLOCK_NAMES = tuple(BLOCK_OPTIONS)
-"""The package's own blocks; `register_block` adds to `BLOCK_OPTIONS` and `BLOCKS` alone."""
+"""To add a block, write its class, its options above, and its line here."""
+BLOCK_NAMES = tuple(PACKAGE_BLOCKS)
+"""The package's own blocks. `register_block` adds only to `BLOCKS`, `BLOCK_OPTIONS` and `BLOCK_VERSIONS`."""
+BLOCK_OPTIONS: dict[str, type[BlockOptions]] = {name: block.options for name, block in PACKAGE_BLOCKS.items()}
+BLOCK_VERSIONS: dict[str, int] = {name: block.version for name, block in PACKAGE_BLOCKS.items()}
+"""Versions by name, see `PackageBlock.version`. Your own block's is its class attribute `version`, or 1."""
 PLUGINS = "ATTN_TUTORIAL_PLUGINS"
-"""The environment variable that names modules, joined by commas, which register blocks of your own."""
+"""The environment variable with the modules that register your own blocks, separated by commas."""
 
 
-def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of block `name`, with its defaults filled in.
+def parse_options(name: str, options: Mapping[str, Any]) -> BlockOptions:
+    """Return the options of block `name` as one object, with its defaults filled in.
 
     Raises `ValueError` if the block or an option is unknown (the message names the nearest match), or if a
     value is not allowed.
@@ -212,22 +229,27 @@ def check_block(name: str, options: dict[str, Any]) -> dict[str, Any]:
     try:
         check_choice("block", name, BLOCK_OPTIONS)
     except ValueError as error:
-        raise ValueError(f"{error} For one of your own, see register_block and {PLUGINS}.") from None
+        raise ValueError(f"{error} To use a block of your own, see register_block and {PLUGINS}.") from None
     model = BLOCK_OPTIONS[name]
     for option in options:
         check_choice(f"option of block {name!r}", option, model.model_fields)
     try:
-        return model(**options).model_dump()
+        return model(**options)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()]
         raise ValueError(f"block {name!r}: {'; '.join(problems)}.") from None
 
 
+def check_block(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of block `name` as a dict, with its defaults filled in. Raises as `parse_options` does."""
+    return parse_options(name, options).model_dump()
+
+
 def usual_options(name: str) -> Mapping[str, Any]:
-    """The options of block `name` at their defaults; raises `ValueError` if it is unknown."""
+    """Return the options of block `name` at their defaults. Raises `ValueError` if the block is unknown."""
     if name not in BLOCK_OPTIONS:
         return check_block(name, {})
-    return _defaults(BLOCK_OPTIONS[name])  # by its class: a block of one's own may be registered anew with others
+    return _defaults(BLOCK_OPTIONS[name])  # by the model: your own block may be registered again with other options
 
 
 @functools.cache
@@ -246,12 +268,10 @@ def load_plugins() -> None:
         except ImportError as error:
             raise InputError(
                 f"{PLUGINS} names the module {module!r}, which cannot be imported ({error}). Name modules as in an "
-                "import statement, joined by commas, and put the folder of their files into PYTHONPATH."
+                "import statement, separated by commas, and put the folder of their files into PYTHONPATH."
             ) from None
 
 
 def _describe(problem: Any) -> str:
-    if not problem["loc"]:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    reason = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{problem['loc'][0]}={problem['input']!r} is not allowed: {reason}"
+    reason = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    return f"{problem['loc'][0]} {reason}, but got {problem['input']!r}" if problem["loc"] else reason

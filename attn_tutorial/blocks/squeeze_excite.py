@@ -1,10 +1,12 @@
 """Squeeze-and-Excitation: which channels matter, judged from their means."""
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
-from attn_tutorial.blocks.options import AtStart, Gate, Squeeze
+from attn_tutorial.blocks.options import SEOptions
 
 
 class SE(AttentionBlock):
@@ -19,35 +21,25 @@ class SE(AttentionBlock):
         channels: C
         reduction: r; the hidden layer has ⌊C / r⌋ units
         squeeze: how a channel becomes one number, by its mean ("avg") or its maximum ("max")
-        gate: the last non-linearity; "tanh" and "relu" serve the ablation
+        gate: the last non-linearity; "tanh" and "relu" are for the ablation
         bias: whether the two linear layers have biases
         at_start: "half", the paper's σ, near 1/2 before training; "identity", 2σ with the last layer at
-            zero, exactly 1 (for the sigmoid only)
+            zero, exactly 1 (only with the sigmoid)
 
     """
 
     name = "se"
+    chosen: SEOptions
 
-    def __init__(
-        self,
-        channels: int,
-        reduction: int = 16,
-        squeeze: Squeeze = "avg",
-        gate: Gate = "sigmoid",
-        bias: bool = True,
-        at_start: AtStart = "half",
-    ) -> None:
-        super().__init__(channels, reduction=reduction, squeeze=squeeze, gate=gate, bias=bias, at_start=at_start)
-        self.squeeze = squeeze
-        self.gate = gate
-        self.at_start: AtStart = at_start
-        self.mlp = bottleneck(channels, reduction, bias, at_start)
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.mlp = bottleneck(channels, self.chosen.reduction, self.chosen.bias, self.chosen.at_start)
 
     def attention(self, x: Features) -> Maps:
-        """`channel`: one gate a channel, (B, C, 1, 1)."""
+        """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
-        z = x.mean((2, 3)) if self.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
+        z = x.mean((2, 3)) if self.chosen.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
         logits = self.mlp(z)[:, :, None, None]  # B, C, 1, 1
-        if self.gate == "sigmoid":
-            return {"channel": sigmoid_gate(logits, self.at_start)}
-        return {"channel": torch.tanh(logits) if self.gate == "tanh" else torch.relu(logits)}
+        if self.chosen.gate == "sigmoid":
+            return {"channel": sigmoid_gate(logits, self.chosen.at_start)}
+        return {"channel": torch.tanh(logits) if self.chosen.gate == "tanh" else torch.relu(logits)}

@@ -1,4 +1,4 @@
-"""What a block sees and what it starts as, found out by trying it."""
+"""What a block sees and how it starts, found out by trying it."""
 
 import copy
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor
 from attn_tutorial.blocks.base import AttentionBlock
 from attn_tutorial.blocks.registry import build_block
 
-# Wider than twice the reach of the kernels that blocks have, so that a kernel is told from the whole.
+# Wider than twice the reach of any block's kernel, so that a kernel differs from the whole image.
 _SIDE = 21
 _NOISE = 0.3
 _IMAGES = 8
@@ -30,20 +30,20 @@ class Sight:
     looks: bool
     """Whether its maps differ from image to image."""
     places: str
-    """The places that one number of the output depends on, beside its own."""
+    """The places that one number of the output depends on, apart from its own."""
     channels: str
-    """The channels that it depends on, beside its own."""
+    """The channels that it depends on, apart from its own."""
     shuffled_places: Shuffle
-    """The widest shuffle of places that goes unnoticed: the output is then the same, shuffled."""
+    """The widest shuffle of places that the block does not notice: its output is then the same, shuffled."""
     shuffled_channels: bool
-    """Whether a shuffle of the channels goes unnoticed."""
+    """Whether the block does not notice a shuffle of the channels."""
 
 
 def sight_of(block: AttentionBlock) -> Sight:
-    """Find out what a block sees: from its maps, from gradients, and by shuffling what it is given.
+    """Find out what a block sees: from its maps, from gradients, and by shuffling its input.
 
-    A copy of the block is tried, in evaluation mode and double precision, with noise on its weights, so that a start
-    as the identity hides nothing.
+    This tries a copy of the block, in evaluation mode and double precision. The copy has noise on its weights, so that
+    a start as the identity hides nothing.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -51,7 +51,7 @@ def sight_of(block: AttentionBlock) -> Sight:
         with torch.no_grad():
             for parameter in tried.parameters():
                 parameter.add_(_NOISE * torch.randn_like(parameter))
-        # Means and spreads that differ: else a hidden unit could be off for all images, and with it what it hears.
+        # Means and spreads differ: otherwise a hidden unit could be off for all images, which hides what it depends on.
         mean, spread = torch.randn(2, _IMAGES, block.channels, 1, 1, dtype=torch.float64)
         x = mean + spread.exp() * torch.randn(_IMAGES, block.channels, _SIDE, _SIDE, dtype=torch.float64)
         maps = tried.attention(x)
@@ -67,11 +67,11 @@ def sight_of(block: AttentionBlock) -> Sight:
 
 
 def start_of(name: str, channels: int, **options: Any) -> tuple[float, bool]:
-    """What a block does before it is trained, on normal random features.
+    """Measure what a block does before it is trained, on normal random features.
 
     Returns:
-        the standard deviation of its output over that of its input, the mean of 20 starts; and whether each of them
-        is the identity, to the bit.
+        the standard deviation of the output divided by the input's, as a mean over 20 starts; and whether every start
+        is exactly the identity
 
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -83,7 +83,7 @@ def start_of(name: str, channels: int, **options: Any) -> tuple[float, bool]:
 
 
 def _heard(block: AttentionBlock, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (H, W) and channels (C,) from which the number in the middle has a gradient, in any image."""
+    """Return the places (H, W) and channels (C,) from which the number in the middle has a gradient, in any image."""
     x = x.clone().requires_grad_()
     _, channels, height, width = x.shape
     block(x)[:, channels // 2, height // 2, width // 2].sum().backward()

@@ -1,17 +1,18 @@
 """Triplet attention: three spatial gates, each with another axis summarised."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate
-from attn_tutorial.blocks.options import AtStart, Kernel
+from attn_tutorial.blocks.options import AtStart, TripletOptions
 
 
 class TripletAttention(AttentionBlock):
     """Triplet attention: out = (g₁ + g₂ + g₃)/3 · x, with g = σ(norm(conv([maximum; mean]))) over one axis each.
 
-    The axis that is summarised is that of the channels, of the rows and of the columns; the convolution slides over
-    the two others.
+    One gate summarises the channels, one the rows, and one the columns; its convolution slides over the two other axes.
 
     Parameters: 3(2k² + 2). Training needs more than one place in the batch, as batch normalisation does.
 
@@ -26,14 +27,15 @@ class TripletAttention(AttentionBlock):
     """
 
     name = "triplet"
+    chosen: TripletOptions
 
-    def __init__(self, channels: int, kernel: Kernel = 7, at_start: AtStart = "half") -> None:
-        super().__init__(channels, kernel=kernel, at_start=at_start)
-        self.at_start: AtStart = at_start
-        self.over_channels, self.over_rows, self.over_columns = (_branch(kernel, at_start) for _ in range(3))
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        branches = (_branch(self.chosen.kernel, self.chosen.at_start) for _ in range(3))
+        self.over_channels, self.over_rows, self.over_columns = branches
 
     def attention(self, x: Features) -> Maps:
-        """`full`: the mean of the three gates, (B, C, H, W)."""
+        """Return `full`: the mean of the three gates, (B, C, H, W)."""
         self.check_input(x)
         places = self._gate(self.over_channels, x, 1)  # B, 1, H, W
         columns = self._gate(self.over_rows, x, 2)  # B, C, 1, W
@@ -43,7 +45,7 @@ class TripletAttention(AttentionBlock):
     def _gate(self, branch: nn.Module, x: Features, axis: int) -> Tensor:
         turned = x.transpose(1, axis)
         summary = torch.cat([turned.amax(1, keepdim=True), turned.mean(1, keepdim=True)], 1)
-        return sigmoid_gate(branch(summary), self.at_start).transpose(1, axis)
+        return sigmoid_gate(branch(summary), self.chosen.at_start).transpose(1, axis)
 
 
 def _branch(kernel: int, at_start: AtStart) -> nn.Sequential:

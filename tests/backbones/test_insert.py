@@ -147,7 +147,7 @@ def test_a_vision_transformer_takes_a_block_behind_its_patches():
 
 def test_the_larger_image_counts_up_to_where_a_network_of_a_fixed_size_fails():
     model = nn.Sequential(Permute([0, 2, 3, 1]), nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
-    with pytest.raises(InputError, match=r"gives \(1, 32, 32, 3\), and \(1, 64, 96, 3\) for a larger image"):
+    with pytest.raises(InputError, match=r"returns \(1, 32, 32, 3\), and \(1, 64, 96, 3\) for a larger image"):
         insert_blocks(model, "0", "static_gate", example=torch.zeros(1, 3, 32, 32))
 
 
@@ -166,13 +166,17 @@ class ReadsValues(nn.Module):
         (
             lambda: nn.Conv2d(1, 4, 3),
             None,
-            r"with \(1, 3, 224, 224\) of torch.float32: RuntimeError: .*; give example=",
+            r"with \(1, 3, 224, 224\) of torch.float32: RuntimeError: .*. Give `example`",
         ),
-        (lambda: nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "of torch.uint8: .*; give example="),
-        (ReadsValues, None, r"cannot be called with.*if its forward reads values, as \.item\(\) does"),
+        (lambda: nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "of torch.uint8: .*. Give `example`"),
+        (ReadsValues, None, r"cannot be called with.*If its forward reads values, as \.item\(\) does"),
         (lambda: nn.LazyConv2d(4, 3), None, "cannot be called with.*call it once before, so that lazy modules"),
-        (lambda: nn.Conv2d(3, 4, 3), (1, 3, 32, 32), r"example is \(1, 3, 32, 32\); it must be a tensor \(batch"),
-        (lambda: nn.Conv2d(3, 4, 3), torch.zeros(3, 32, 32), r"example is a tensor of shape \(3, 32, 32\); it must"),
+        (lambda: nn.Conv2d(3, 4, 3), (1, 3, 32, 32), r"must be a tensor \(batch.* but got \(1, 3, 32, 32\)"),
+        (
+            lambda: nn.Conv2d(3, 4, 3),
+            torch.zeros(3, 32, 32),
+            r"must be a tensor \(batch.* but got a tensor of shape \(3, 32, 32\)",
+        ),
     ],
     ids=["channels", "type", "reads values", "lazy", "a shape", "three axes"],
 )
@@ -223,19 +227,19 @@ class Twice(nn.Module):
         (
             tv.resnet18,
             "layers*.*.bn2",
-            "'layers.*matches no module of this ResNet. Near it: layer4.1.bn2, .*between two",
+            "must match a module of this ResNet, but got 'layers.*Similar names: layer4.1.bn2, .*between two",
         ),
-        (tv.resnet18, "layer1.bn2", "matches no module.*Near it: layer4.1.bn2"),
-        (tv.resnet18, "fc", r"behind 'fc'.*it gives \(1, 1000\) instead of .*Places near it that can have one: \w"),
-        (tv.resnet18, "layer1.0.relu", "it is called 2 times in a pass.*near it that can have one: layer1.0, "),
+        (tv.resnet18, "layer1.bn2", "must match a module.*Similar names: layer4.1.bn2"),
+        (tv.resnet18, "fc", r"after 'fc'.*it returns \(1, 1000\) instead of .*Similar places that can have one: \w"),
+        (tv.resnet18, "layer1.0.relu", "it is called 2 times in a pass.*Similar places that can have one: layer1.0, "),
         (
             tv.convnext_tiny,
             "features.1.0.block.3",
-            r"gives \(1, 56, 56, 384\), and \(1, 64, 72, 384\) for a larger image",
+            r"returns \(1, 56, 56, 384\), and \(1, 64, 72, 384\) for a larger image",
         ),
-        (tv.densenet121, "features.denseblock1", "a container with a forward of its own"),
+        (tv.densenet121, "features.denseblock1", "a container with its own forward"),
         (Twice, "unused", "it is called 0 times.*can have one: none"),
-        (Twice, "pair", "it gives tuple instead of"),
+        (Twice, "pair", "it returns tuple instead of"),
     ],
     ids=["no match", "no match by parts", "2-D", "twice", "channels last", "container", "never", "tuple"],
 )
@@ -251,7 +255,7 @@ def test_a_second_block_at_one_place_and_blocks_that_do_not_fit_change_nothing()
     model = tv.resnet18()
     insert_blocks(model, "layer1.0", "se")
     keys = list(model.state_dict())
-    with pytest.raises(InputError, match=r"behind 'layer1.0', which 'layer1.\*' matches: it has a block already"):
+    with pytest.raises(InputError, match=r"after 'layer1.0', which 'layer1.\*' matches: it has a block already"):
         insert_blocks(model, "layer1.*", "se")
     with pytest.raises(ValueError, match="64 channels with reduction 128"):
         insert_blocks(model, "layer*.1", "se", reduction=128)

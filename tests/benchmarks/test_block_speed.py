@@ -25,7 +25,7 @@ def test_every_twin_and_every_form_is_measured_in_both_layouts(benchmark):
     assert result.exit_code == 0, result.output
     for shape in ("(2, 64, 10, 10)", "(2, 32, 3, 3)"):
         for layout in ("contiguous", "channels-last"):
-            assert f"{shape}, {layout}; due" in result.output
+            assert f"{shape}, {layout}; aim" in result.output
     for name in ("se", "eca", "cbam", "non_local", "global_context", "coordinate"):
         assert len(re.findall(rf"^{name} ÷ timm's +[\d.]+ +[\d.]+ +[\d.]+$", result.output, re.MULTILINE)) == 4
     for form in ("embedded", "gaussian", "dot", "concat"):

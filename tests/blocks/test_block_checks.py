@@ -118,19 +118,19 @@ class Unchecked(Gate):
     [
         (OtherShape(8), r"(3, 8, 6, 6) became (3, 8, 6, 1)"),
         (NotANumber(8), r"shape (2, 8, 1, 1) gives NaN"),
-        (UnknownKind(8), "a map is called 'gates'; allowed are channel, spatial, full, pairwise"),
-        (WithoutPlaces(8), "map 'spatial' of an input (3, 8, 6, 6) has shape (3, 8, 1, 1), and (3, 1, 6, 6) is due"),
-        (TwoWays(8), "in training and in evaluation mode: the two differ"),
-        (TwoWaysInTraining(8), "in training and in evaluation mode: the two differ"),
-        (Mixed(8), "with and without another one in its batch differ"),
-        (Detached(8), "The gradients are those of finite differences"),
+        (UnknownKind(8), "a map must be called one of channel, spatial, full, pairwise, but got 'gates'"),
+        (WithoutPlaces(8), "map 'spatial' of an input (3, 8, 6, 6) must have shape (3, 1, 6, 6), but got (3, 8, 1, 1)"),
+        (TwoWays(8), "in training and in evaluation mode: the two results may differ"),
+        (TwoWaysInTraining(8), "in training and in evaluation mode: the two results may differ"),
+        (Mixed(8), "with and without another one in its batch may differ"),
+        (Detached(8), "The gradients equal finite differences"),
         (Unused(8), "the output does not depend on spare.weight, spare.bias"),
-        (Root(8), "one colour: the gradient is NaN or infinite for x"),
+        (Root(8), "single colour: the gradient is NaN or infinite for x"),
         (OnePrecision(8), "torch.bfloat16 becomes torch.float32"),
         (Reordered(8), "the output is in another memory format"),
-        (FixedSize(8), "It exports with free batch, height and width: "),
-        (ForgottenOption(8, factor=2.0), "the one made anew, with the same weights, differ"),
-        (Unchecked(8), "torch.float32 (8, 5, 4) is not; begin attention(x) with self.check_input(x)"),
+        (FixedSize(8), "It exports with free batch size, height and width: "),
+        (ForgottenOption(8, factor=2.0), "of one built again, with the same weights, may differ"),
+        (Unchecked(8), "torch.float32 (8, 5, 4) is accepted: begin attention(x) with self.check_input(x)"),
     ],
     ids=lambda part: type(part).__name__ if isinstance(part, nn.Module) else "",
 )
@@ -138,7 +138,7 @@ def test_each_mistake_is_named(block, message):
     with pytest.raises(InputError) as caught:
         check_attention_block(block)
     assert message in str(caught.value)
-    assert str(caught.value).startswith("block 'static_gate' does not keep ")
+    assert str(caught.value).startswith("block 'static_gate' fails ")
 
 
 def test_the_correct_one_passes_and_is_left_as_it_was():
@@ -156,11 +156,11 @@ def test_all_mistakes_are_listed():
     class Bad(NotANumber, Unused):
         pass
 
-    with pytest.raises(InputError, match=r"(?s)does not keep 2 of the 11 .*NaN.*does not depend on"):
+    with pytest.raises(InputError, match=r"(?s)fails 2 of the 11 checks .*NaN.*does not depend on"):
         check_attention_block(Bad(8))
 
 
 @pytest.mark.parametrize("thing", [Gate, "se", nn.Linear(2, 2)], ids=["class", "name", "module"])
 def test_what_is_no_block_is_refused(thing):
-    with pytest.raises(InputError, match="give an AttentionBlock that is built"):
+    with pytest.raises(InputError, match="must be an AttentionBlock that is built"):
         check_attention_block(thing)

@@ -112,9 +112,11 @@ def test_every_block_is_among_the_variants():
 
 
 @pytest.mark.parametrize("name", BLOCK_NAMES)
-def test_the_class_and_the_options_model_have_the_same_options_and_defaults(name):
-    parameters = list(inspect.signature(BLOCKS[name].__init__).parameters.values())[2:]
-    assert {each.name: each.default for each in parameters} == BLOCK_OPTIONS[name]().model_dump()
+def test_the_signature_of_a_class_shows_its_options_with_types_and_defaults(name):
+    channels, *options = inspect.signature(BLOCKS[name]).parameters.values()
+    assert str(channels) == "channels: int"
+    assert {each.name: each.default for each in options} == BLOCK_OPTIONS[name]().model_dump()
+    assert all(each.kind is each.KEYWORD_ONLY and each.annotation is not each.empty for each in options)
 
 
 @variants

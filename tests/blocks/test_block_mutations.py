@@ -37,8 +37,8 @@ MUTATIONS = {
     ),
     "cbam in the other order": (
         "blocks/cbam.py",
-        'halves if self.order == "channel-spatial" else halves[::-1]',
-        'halves if self.order != "channel-spatial" else halves[::-1]',
+        'halves if self.chosen.order == "channel-spatial" else halves[::-1]',
+        'halves if self.chosen.order != "channel-spatial" else halves[::-1]',
         "blocks/test_block_algebra.py::test_cbam_applies_its_halves_in_the_order_asked_for",
     ),
     "bam without its residual": (
@@ -49,20 +49,20 @@ MUTATIONS = {
     ),
     "non_local with keys and values exchanged": (
         "blocks/non_local.py",
-        "self._average(self.theta(here), self.phi(there), self.g(there))",
-        "self._average(self.theta(here), self.g(there), self.phi(there))",
+        "softmax_sum(self.theta(here), self.phi(there), self.g(there), self.scale)",
+        "softmax_sum(self.theta(here), self.g(there), self.phi(there), self.scale)",
         "blocks/test_block_algebra.py::test_non_local_equals_its_definition_place_by_place",
     ),
     "non_local of one image with the halves of its queries exchanged": (
-        "blocks/non_local.py",
+        "blocks/non_local_kernels.py",
         ".unflatten(2, (2, -1)).squeeze(1)",
         ".unflatten(2, (2, -1)).squeeze(1).flip(1)",
         "blocks/test_block_algebra.py::test_non_local_forward_is_the_map_applied_and_so_are_its_gradients",
     ),
     "non_local that concatenates, with one running sum only": (
-        "blocks/non_local.py",
-        "(a.unsqueeze(2) * of_g + of_bg)",
-        "(a.unsqueeze(2) * of_g)",
+        "blocks/non_local_kernels.py",
+        "(a.unsqueeze(2) * of_v + of_bv)",
+        "(a.unsqueeze(2) * of_v)",
         "blocks/test_block_algebra.py::test_non_local_forward_is_the_map_applied_and_so_are_its_gradients",
     ),
     "non_local that loses an odd last row": (
@@ -85,8 +85,8 @@ MUTATIONS = {
     ),
     "coordinate with rows and columns exchanged": (
         "blocks/coordinate.py",
-        "row_gate = sigmoid_gate(self.row(rows), self.at_start)",
-        "row_gate = sigmoid_gate(self.column(rows), self.at_start)",
+        "row_gate = sigmoid_gate(self.row(rows), self.chosen.at_start)",
+        "row_gate = sigmoid_gate(self.column(rows), self.chosen.at_start)",
         "blocks/test_block_algebra.py::test_coordinate_attention_equals_its_definition",
     ),
     "triplet with one axis summarised twice": (

@@ -24,22 +24,26 @@ def test_defaults_are_filled_in():
     [
         ("non-local", {}, "static_gate.* but got 'non-local'.*Did you mean 'non_local'"),
         ("se", {"reductoin": 8}, "squeeze.*but got 'reductoin'. Did you mean 'reduction'"),
-        ("se", {"reduction": "8"}, "reduction='8'.*integer"),
-        ("se", {"reduction": 0}, "reduction=0.*greater than 0"),
-        ("se", {"gate": "softmax"}, "gate='softmax'.*'sigmoid', 'tanh' or 'relu'"),
+        ("se", {"reduction": "8"}, "reduction must be a valid integer, but got '8'"),
+        ("se", {"reduction": 0}, "reduction must be greater than 0, but got 0"),
+        ("se", {"gate": "softmax"}, "gate must be 'sigmoid', 'tanh' or 'relu', but got 'softmax'"),
         ("se", {"gate": "tanh", "at_start": "identity"}, "needs gate='sigmoid'.*'tanh'"),
-        ("spatial", {"kernel": 4}, "kernel=4.*3 or 7"),
-        ("spatial", {"norm": 1}, "norm=1.*boolean"),
-        ("cbam", {"order": "channel"}, "order='channel'.*'parallel'"),
-        ("non_local", {"pairwise": "concatenate"}, "pairwise='concatenate'.*'dot' or 'concat'"),
-        ("non_local", {"pairwise": "concat", "scale": "none"}, "learns its own scale.*leave scale out.*'none'"),
-        ("eca", {"kernel": 4}, "'eca': kernel=4 is not allowed: it must be odd, or None"),
-        ("eca", {"kernel": -1}, "kernel=-1.*greater than 0"),
-        ("bam", {"combine": "mean"}, "combine='mean'.*'sum', 'product' or 'max'"),
+        ("spatial", {"kernel": 4}, "kernel must be 3 or 7, but got 4"),
+        ("spatial", {"norm": 1}, "norm must be a valid boolean, but got 1"),
+        ("cbam", {"order": "channel"}, "order must be .*'parallel', but got 'channel'"),
+        ("non_local", {"pairwise": "concatenate"}, "pairwise must be .*'dot' or 'concat', but got 'concatenate'"),
+        (
+            "non_local",
+            {"pairwise": "concat", "scale": "none"},
+            "learns its own scale, but got scale='none': leave scale out",
+        ),
+        ("eca", {"kernel": 4}, "'eca': kernel must be odd, or None .* but got 4"),
+        ("eca", {"kernel": -1}, "kernel must be greater than 0, but got -1"),
+        ("bam", {"combine": "mean"}, "combine must be 'sum', 'product' or 'max', but got 'mean'"),
         ("global_context", {"at_start": "half"}, "needs fusion='scale'.*'add'"),
-        ("simam", {"lam": 0.0}, "lam=0.0.*greater than 0"),
-        ("triplet", {"kernel": 5}, "kernel=5.*3 or 7"),
-        ("se+spatial", {"order": "parallel"}, "'order'.*arrangement"),
+        ("simam", {"lam": 0.0}, "lam must be greater than 0, but got 0.0"),
+        ("triplet", {"kernel": 5}, "kernel must be 3 or 7, but got 5"),
+        ("se+spatial", {"order": "parallel"}, "arrangement, .*but got 'order'"),
         ("se+nonlocal", {}, "Did you mean 'se\\+non_local'"),
         (
             "identity",
@@ -65,7 +69,7 @@ def test_an_options_model_refuses_unknown_names_and_changes(model):
 
 
 def test_a_class_checks_its_options_too():
-    with pytest.raises(ValueError, match="at_start='identiy'"):
+    with pytest.raises(ValueError, match=r"at_start must be .* but got 'identiy'"):
         SE(32, at_start="identiy")
 
 

@@ -1,5 +1,6 @@
 """Blocks of one's own: registered by a decorator, found by name everywhere, and by other processes."""
 
+import inspect
 import json
 import os
 import re
@@ -11,7 +12,15 @@ import pytest
 import torch
 
 from attn_tutorial.backbones import insert_blocks, resnet
-from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCKS, AttentionBlock, build_block, register_block
+from attn_tutorial.blocks import (
+    BLOCK_NAMES,
+    BLOCK_OPTIONS,
+    BLOCK_VERSIONS,
+    BLOCKS,
+    AttentionBlock,
+    build_block,
+    register_block,
+)
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import RunSpec
 
@@ -35,7 +44,7 @@ class Half(AttentionBlock):
 @pytest.fixture(autouse=True)
 def _package_blocks_only():
     yield
-    for known in (BLOCKS, BLOCK_OPTIONS):
+    for known in (BLOCKS, BLOCK_OPTIONS, BLOCK_VERSIONS):
         for name in set(known) - set(BLOCK_NAMES):
             del known[name]
 
@@ -61,7 +70,7 @@ def test_a_registered_block_is_taken_wherever_a_name_is():
     ("options", "message"),
     [
         ({"shar": 0.5}, "option of block 'half' must be one of share, but got 'shar'. Did you mean 'share'"),
-        ({"share": "much"}, "block 'half': share='much' is not allowed"),
+        ({"share": "much"}, "block 'half': share must be a valid number, but got 'much'"),
     ],
 )
 def test_its_options_are_its_parameters(options, message):
@@ -87,6 +96,32 @@ def test_registered_again_the_new_class_counts():
     first, second = register(), register()
     assert first is not second
     assert type(build_block("half", 3)) is second
+
+
+def test_a_block_has_version_1_until_its_class_says_otherwise():
+    half = register()
+    assert BLOCK_VERSIONS["half"] == 1
+    half.version = 2
+    register_block(half)
+    assert BLOCK_VERSIONS["half"] == 2
+    assert set(BLOCK_VERSIONS) == {*BLOCK_NAMES, "half"}
+
+
+@pytest.mark.parametrize("version", ["2", 0, None])
+def test_a_version_is_a_whole_number_of_at_least_1(version):
+    with pytest.raises(InputError, match=f"`version` of block 'own' must be a whole number .* but got {version!r}"):
+        register_block(type("Own", (AttentionBlock,), {"name": "own", "version": version}))
+    assert "own" not in BLOCKS
+
+
+def test_a_block_of_the_package_under_another_name_takes_its_options():
+    own = register_block(type("Own", (BLOCKS["se"],), {"name": "own"}))
+    assert build_block("own", 32, reduction=4).mlp[0].out_features == 8
+    assert inspect.signature(own) == inspect.signature(BLOCKS["se"])
+
+
+def test_the_signature_of_an_own_constructor_stays_its_own():
+    assert list(inspect.signature(register()).parameters) == ["channels", "share"]
 
 
 def test_names_of_the_package_and_no_name_are_refused():
