@@ -18,8 +18,8 @@ from clutter_pil import PilClutter
 from training import measure, seconds_of
 
 from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
+from attn_tutorial.clutter.layers.noise import noise_fields
 from attn_tutorial.clutter.names import SEEN_TYPES
-from attn_tutorial.clutter.noise_bank import noise_fields
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
@@ -69,7 +69,7 @@ def by_type(images: ImageSet, rounds: int) -> pd.DataFrame:
     kinds = {"+".join(types): types for types in (SEEN_TYPES, *((name,) for name in CLUTTER_TYPES))}
     works = {
         (name, severity): Clutter(types, severity)
-        for name, types in (kinds | {"all five": CLUTTER_TYPES}).items()
+        for name, types in (kinds | {"all types": CLUTTER_TYPES}).items()
         for severity in SEVERITIES
     }
     taken = [
@@ -81,7 +81,7 @@ def by_type(images: ImageSet, rounds: int) -> pd.DataFrame:
 
 
 def memory_of(images: ImageSet) -> str:
-    """What the images take, and how much rendering a batch adds to what the process holds (where glibc tells)."""
+    """What the images take, and how much rendering a batch adds to what the process holds (where glibc measures it)."""
     held = f"{images.images.untyped_storage().nbytes() / 2**20:.0f} MiB of images, four bytes a pixel"
     if platform.libc_ver()[0] != "glibc":
         return held

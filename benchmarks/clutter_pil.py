@@ -1,7 +1,7 @@
 """The clutter benchmark one image at a time, as one would write it with Pillow: the renderer's oracle and yardstick.
 
-Beside `attn_tutorial.datasets.Clutter` it shares the random words, the noise fields and the severity table, and
-nothing else; hard edges only. `tests/datasets/test_clutter_oracle.py` holds both to the same pixels.
+With `attn_tutorial.clutter.Clutter` it shares the random words, the noise fields and the severity table, and nothing
+else. It has hard edges only. `tests/clutter/test_clutter_oracle.py` checks that both give the same pixels.
 """
 
 import functools
@@ -15,15 +15,9 @@ from torch.utils.data import Dataset
 
 from attn_tutorial.clutter import Clutter
 from attn_tutorial.clutter.draws import Draws, Stream
-from attn_tutorial.clutter.noise_bank import FIELDS, PERIOD, noise_fields
-from attn_tutorial.clutter.severity import (
-    LEAST_VISIBLE,
-    MOSAIC_CONTRAST,
-    STROKES,
-    VEIL_ALPHA,
-    check_severity,
-    fragment_levels,
-)
+from attn_tutorial.clutter.layers import fragments, mosaic, noise, strokes, veil
+from attn_tutorial.clutter.noise_bank import FIELDS, PERIOD
+from attn_tutorial.clutter.severity import LEAST_VISIBLE, check_severity
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.datasets.names import SPLITS, TILE
 from attn_tutorial.datasets.pixels import unpacked
@@ -33,9 +27,9 @@ Mask = NDArray[np.bool_]
 
 
 class PilClutter(Dataset):
-    """Canvas, visible mask and object mask (None where the images have no masks) of each image of a set.
+    """Gives the canvas, visible mask and object mask (None where the images have no masks) of each image of a set.
 
-    Whatever needs no canvas is made beforehand: images and noise fields are Pillow images, and the words of all
+    Everything that needs no canvas is made beforehand: images and noise fields are Pillow images, and the words of all
     images are drawn at once.
     """
 
@@ -47,21 +41,25 @@ class PilClutter(Dataset):
         self.own_pool = pool is image_set
         self.tile = image_set.images.shape[1]
         self.severities = check_severity(clutter.severity)
-        self.levels = fragment_levels(self.tile)
+        self.levels = fragments.fragment_levels(self.tile)
         self.lend = [True] * len(pool) if pool.may_lend is None else pool.may_lend.tolist()
         self.members = [torch.nonzero(pool.labels == c)[:, 0].tolist() for c in range(len(pool.classes))]
         # So wide that every window is one crop.
-        fields = unpacked(noise_fields(torch.device("cpu")))[..., :3]
+        fields = unpacked(noise.noise_fields(torch.device("cpu")))[..., :3]
         repeats = 1 + math.ceil(clutter.canvas / PERIOD)
         self.fields = as_pillow(fields.repeat(1, repeats, repeats, 1))
         cells = math.ceil(clutter.canvas / (self.tile // 4)) ** 2
-        most_fragments, most_strokes = (self.levels[max(self.severities)].count, STROKES[max(self.severities)][0])
-        counts = {Stream.SEVERITY: 1, Stream.TILE: 1, Stream.NOISE: 1}
+        most_fragments = self.levels[max(self.severities)].count
+        most_strokes = strokes.LEVELS[max(self.severities)][0]
+        counts = {Stream.SEVERITY: 1, Stream.TILE: 1, noise.Stream.NOISE: 1}
         for name, wanted in {
-            "fragments": {Stream.FRAGMENT_SOURCE: most_fragments, Stream.FRAGMENT_PLACE: most_fragments},
-            "strokes": {Stream.STROKE_PLACE: most_strokes, Stream.STROKE_COLOUR: most_strokes},
-            "mosaic": {Stream.MOSAIC_SOURCE: 1, Stream.MOSAIC_ORDER: 4 * math.ceil(cells / 16)},
-            "veil": {Stream.VEIL_SOURCE: 1, Stream.VEIL_ORDER: 4},
+            "fragments": {
+                fragments.Stream.FRAGMENT_SOURCE: most_fragments,
+                fragments.Stream.FRAGMENT_PLACE: most_fragments,
+            },
+            "strokes": {strokes.Stream.STROKE_PLACE: most_strokes, strokes.Stream.STROKE_COLOUR: most_strokes},
+            "mosaic": {mosaic.Stream.MOSAIC_SOURCE: 1, mosaic.Stream.MOSAIC_ORDER: 4 * math.ceil(cells / 16)},
+            "veil": {veil.Stream.VEIL_SOURCE: 1, veil.Stream.VEIL_ORDER: 4},
         }.items():
             counts |= wanted if name in clutter.types else {}
         draws = Draws((clutter.seed, SPLITS.index(image_set.split)), image_set.index, epoch)
@@ -76,23 +74,30 @@ class PilClutter(Dataset):
         severity = self.severities[below(words[Stream.SEVERITY][0][0], len(self.severities))]
         x, y = (below(word, side - tile + 1) for word in words[Stream.TILE][0][:2])
 
-        field, top, left = (below(w, n) for w, n in zip(words[Stream.NOISE][0], (FIELDS, PERIOD, PERIOD), strict=False))
+        field, top, left = (
+            below(w, n) for w, n in zip(words[noise.Stream.NOISE][0], (FIELDS, PERIOD, PERIOD), strict=False)
+        )
         fields = self.fields[FIELDS * (severity if "noise" in types else 0) + field]
         canvas = fields.crop((left, top, left + side, top + side))
         if "mosaic" in types:
-            behind = self.shuffled(self.pick(words[Stream.MOSAIC_SOURCE][0], i), words[Stream.MOSAIC_ORDER], side)
-            canvas = mixed(canvas, behind, MOSAIC_CONTRAST[severity])
+            behind = self.shuffled(
+                self.pick(words[mosaic.Stream.MOSAIC_SOURCE][0], i), words[mosaic.Stream.MOSAIC_ORDER], side
+            )
+            canvas = mixed(canvas, behind, mosaic.LEVELS[severity])
         shown = self.images[i]
         if "veil" in types:
-            veil = self.shuffled(self.pick(words[Stream.VEIL_SOURCE][0], i), words[Stream.VEIL_ORDER], tile)
-            shown = mixed(shown, veil, VEIL_ALPHA[severity])
+            over = self.shuffled(self.pick(words[veil.Stream.VEIL_SOURCE][0], i), words[veil.Stream.VEIL_ORDER], tile)
+            shown = mixed(shown, over, veil.LEVELS[severity])
         canvas.paste(shown, (x, y))
         visible = np.zeros((side, side), dtype=bool)
         visible[y : y + tile, x : x + tile] = True
 
         if "fragments" in types:
             level = self.levels[severity]
-            sources, places = words[Stream.FRAGMENT_SOURCE][: level.count], words[Stream.FRAGMENT_PLACE][: level.count]
+            sources, places = (
+                words[fragments.Stream.FRAGMENT_SOURCE][: level.count],
+                words[fragments.Stream.FRAGMENT_PLACE][: level.count],
+            )
             budget = level.overlap
             for source, place in zip(sources, places, strict=True):
                 (left, top), overlap = self.slide(place, (x, y), level.size, budget)
@@ -103,8 +108,8 @@ class PilClutter(Dataset):
                 visible[max(top, 0) : max(top + level.size, 0), max(left, 0) : max(left + level.size, 0)] = False
         pixels = np.array(canvas)
         if "strokes" in types:
-            count, width = STROKES[severity]
-            places, colours = words[Stream.STROKE_PLACE][:count], words[Stream.STROKE_COLOUR][:count]
+            count, width = strokes.LEVELS[severity]
+            places, colours = words[strokes.Stream.STROKE_PLACE][:count], words[strokes.Stream.STROKE_COLOUR][:count]
             for place, colour in zip(places, colours, strict=True):
                 covered = self.stroke(place, width)
                 left_over = visible & ~covered
@@ -119,7 +124,7 @@ class PilClutter(Dataset):
         return pixels, visible, whole & visible
 
     def pick(self, words: list[int], i: int) -> int:
-        """Position in the pool of the image that two words choose for the canvas of image `i`."""
+        """Return the position in the pool of the image that two words choose for the canvas of image `i`."""
         members = self.members[below(words[0], len(self.members))]
         chosen = below(words[1], len(members))
         while not self.lend[members[chosen]] or (self.own_pool and members[chosen] == i):
@@ -127,7 +132,7 @@ class PilClutter(Dataset):
         return members[chosen]
 
     def piece(self, words: list[int], size: int) -> tuple[int, int]:
-        """Corner in its image of the piece that two words choose; its centre would serve the largest size."""
+        """Return the corner in its image of the piece that two words choose; its centre serves pieces of every size."""
         largest = max(level.size for level in self.levels)
         u, v = (largest // 2 + below(word, self.tile - largest + 1) - size // 2 for word in words[2:])
         return u, v
@@ -135,7 +140,7 @@ class PilClutter(Dataset):
     def slide(
         self, words: list[int], tile_corner: tuple[int, int], size: int, budget: int
     ) -> tuple[tuple[int, int], int]:
-        """Corner on the canvas of a fragment that may hide `budget` pixels of the tile, and how many it does hide."""
+        """Return a fragment's corner on the canvas and how much it hides of the tile, at most `budget` pixels."""
         x, y = (below(word, self.clutter.canvas) for word in words[:2])
         across, down = compass(below(words[2], 16))
         if across * (x - tile_corner[0] - self.tile // 2) + down * (y - tile_corner[1] - self.tile // 2) < 0:
@@ -153,7 +158,7 @@ class PilClutter(Dataset):
             step += 1
 
     def shuffled(self, position: int, words: list[list[int]], side: int) -> Image.Image:
-        """A square of the shuffled blocks of an image of the pool; each sixteen words order its blocks once."""
+        """Return a square of the shuffled blocks of an image of the pool; each sixteen words order its blocks once."""
         block = self.tile // 4
         across = math.ceil(side / block)
         order = [k for group in np.reshape(words, (-1, 16)) for k in np.argsort(group, kind="stable").tolist()]
@@ -164,7 +169,7 @@ class PilClutter(Dataset):
         return square
 
     def stroke(self, words: list[int], width: int) -> Mask:
-        """The pixels that a stroke covers: those whose centre lies in its rectangle."""
+        """Return the pixels that a stroke covers: the ones whose centre lies in its rectangle."""
         side = self.clutter.canvas
         shortest, longest = 8 * self.tile // TILE, 16 * self.tile // TILE
         middle_x, middle_y = (below(word, side) for word in words[:2])
@@ -187,13 +192,13 @@ def below(word: int, bound: int) -> int:
 
 @functools.cache
 def compass(k: int) -> tuple[int, int]:
-    """The k-th of sixteen directions, scaled so that its longer component is 256."""
+    """Return the k-th of sixteen directions, scaled so that its longer component is 256."""
     cosine, sine = math.cos(math.pi * k / 8), math.sin(math.pi * k / 8)
     scale = 256 / max(abs(cosine), abs(sine))
     return round(cosine * scale), round(sine * scale)
 
 
 def mixed(under: Image.Image, over: Image.Image, weight: int) -> Image.Image:
-    """`over` on `under` with a weight in 1/256, to the nearest level."""
+    """Return `over` mixed into `under` with a weight in 1/256, rounded to the nearest value."""
     below_it, above = (np.asarray(image, dtype=np.int32) for image in (under, over))
     return Image.fromarray(((below_it * (256 - weight) + above * weight + 128) >> 8).astype(np.uint8))

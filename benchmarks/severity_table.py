@@ -1,9 +1,9 @@
-"""How the severity table was chosen: the baseline's accuracy on the validation split under candidate tables.
+"""Show how the severity table was chosen: the baseline's accuracy on the validation split under candidate tables.
 
     python benchmarks/severity_table.py first chosen --data <CIFAR-10> --out data/tuning/severity.csv
 
 Every candidate trains the baseline at the preset `quick` (about five minutes of one core each) on its own
-severities 0 to 3 and is tested on images of the validation split. No test image enters.
+severities 0 to 3 and is tested on images of the validation split. No test image is used.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import click
 import pandas as pd
 import torch
 
-from attn_tutorial.clutter import severity
+from attn_tutorial.clutter.layers import fragments, strokes, veil
 from attn_tutorial.datasets import load_images
 from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.evaluation import accuracy_by_severity
@@ -23,11 +23,11 @@ from attn_tutorial.training.machine import keep_memory
 CANDIDATES = {
     # The first guess, from a pilot on an earlier table.
     "first": {
-        "FRAGMENTS": ((0, 0, 0), (4, 8, 5), (8, 10, 10), (12, 12, 15), (16, 14, 25), (24, 14, 35)),
-        "STROKES": ((0, 0), (2, 1), (4, 1), (6, 2), (8, 2), (10, 2)),
-        "VEIL_ALPHA": (0, 20, 41, 61, 82, 102),
+        fragments: ((0, 0, 0), (4, 8, 5), (8, 10, 10), (12, 12, 15), (16, 14, 25), (24, 14, 35)),
+        strokes: ((0, 0), (2, 1), (4, 1), (6, 2), (8, 2), (10, 2)),
+        veil: (0, 20, 41, 61, 82, 102),
     },
-    "chosen": {name: getattr(severity, name) for name in ("FRAGMENTS", "STROKES", "VEIL_ALPHA")},
+    "chosen": {layer: layer.LEVELS for layer in (fragments, strokes, veil)},
 }
 
 
@@ -48,9 +48,9 @@ def main(candidates: tuple[str, ...], data: str, out: Path) -> None:
         }
     )
     for candidate in candidates:
-        for name, table in CANDIDATES[candidate].items():
-            setattr(severity, name, table)
-        severity.fragment_levels.cache_clear()
+        for layer, levels in CANDIDATES[candidate].items():
+            layer.LEVELS = levels
+        fragments.fragment_levels.cache_clear()
         trained = fit(spec, train, on_progress=lambda p, name=candidate: click.echo(f"{name}: {p.step} of {p.steps}"))
         rows = pd.DataFrame(accuracy_by_severity(trained.model, spec, val, train)).assign(
             candidate=candidate, data=prepared.source, fingerprint=prepared.fingerprint

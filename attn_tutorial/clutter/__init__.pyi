@@ -3,7 +3,6 @@ from .batches import to_input as to_input
 from .dataset import ClutterDataset as ClutterDataset
 from .export import export_canvases as export_canvases
 from .names import CLUTTER_TYPES as CLUTTER_TYPES
-from .names import CLUTTER_VERSION as CLUTTER_VERSION
 from .names import SEEN_TYPES as SEEN_TYPES
 from .names import SEVERITIES as SEVERITIES
 from .renderer import CanvasBatch as CanvasBatch

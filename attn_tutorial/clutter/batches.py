@@ -1,4 +1,4 @@
-"""The array-resident batch iterator: images stay on the device as uint8; a batch is an index, rendered there."""
+"""The batch iterator: images stay on the device as uint8, and each batch is rendered there."""
 
 import torch
 from torch import Tensor
@@ -10,27 +10,27 @@ from attn_tutorial.datasets.names import SPLITS
 from attn_tutorial.datasets.pixels import packed, unpacked
 
 _TOGETHER = 4
-"""Batches that are rendered at once: a fifth less time for each than one by one."""
+"""Number of batches rendered together, which takes a fifth less time than one by one."""
 
 
 class Batches:
-    """Training batches by step: number *n* is the same whether the run started at 0 or was resumed just before it.
+    """Gives training batches by step: batch *n* is the same whether the run started at 0 or was resumed before it.
 
     Args:
         images: the training images.
         clutter: what is drawn around them; its seed also gives the order and the flips.
-        batch_size: images a batch, at most as many as there are images.
+        batch_size: number of images in a batch, at most as many as there are images.
 
-    Each epoch visits every image at most once (what does not fill a last batch is left out), mirrored in every
-    other epoch: alternating flips cover both sides of an image in two epochs, where random ones would repeat a side.
+    Each epoch visits every image at most once; images that do not fill a last batch are left out. An image is mirrored
+    in every other epoch, so that two epochs show both sides of it, where random flips would repeat a side.
 
     """
 
     def __init__(self, images: ImageSet, clutter: Clutter, batch_size: int):
         if not 1 <= batch_size <= len(images):
             raise ValueError(
-                f"batch_size {batch_size} was given with {len(images)} images; allowed is 1 to {len(images)}: "
-                "lower batch_size or take more images"
+                f"`batch_size` must be from 1 to the number of images, {len(images)}, but got {batch_size}. "
+                "Lower it or take more images."
             )
         self.images, self.clutter, self.batch_size = images, clutter, batch_size
         self._key = (clutter.seed, SPLITS.index(images.split))
@@ -39,7 +39,7 @@ class Batches:
         self._group, self._words, self._labels = -1, torch.empty(0), torch.empty(0)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return step *n*'s network input, float32 (B, 3, H, W), and labels, int64 (B,)."""
+        """Return the network input of a step, float32 (batch, 3, side, side), and its labels, int64 (batch,)."""
         epoch, place = divmod(step, len(self.images) // self.batch_size)
         group, part = divmod(place, _TOGETHER)
         if epoch != self._epoch:
@@ -51,7 +51,7 @@ class Batches:
         return to_input(unpacked(self._words[rows])[..., :3].permute(0, 3, 1, 2)), self._labels[rows]
 
     def _render(self, group: int) -> tuple[Tensor, Tensor]:
-        """Canvases of some batches of this epoch, mirrored where it is their turn: words (n·B, H, W); and labels."""
+        """Return the canvases of a group of batches, mirrored where it is their turn, as pixel words; and labels."""
         places = len(self.images) // self.batch_size
         ends = (group * _TOGETHER, min((group + 1) * _TOGETHER, places))
         chosen = self._order[slice(*(end * self.batch_size for end in ends))]
@@ -62,9 +62,9 @@ class Batches:
 
 
 def to_input(canvas: Tensor) -> Tensor:
-    """Turn uint8 canvases (B, 3, H, W) into network input: float32, about zero mean and unit deviation.
+    """Turn uint8 canvases (batch, 3, side, side) into network input: float32, with about zero mean and unit deviation.
 
-    The constants are the canvas's own (mid-grey, a quarter of the range), the same for every image set, so that no
-    statistic of any split enters.
+    The constants (mid-grey, and a quarter of the range) are the same for every image set, so that the input depends on
+    no statistic of any split.
     """
     return canvas.to(torch.float32) * (1 / 63.75) - 2.0

@@ -1,4 +1,4 @@
-"""The data card of exported canvases: what they are, how they were made, and what they are good for."""
+"""The data card of exported canvases: what they are, how they were made, and what to use them for."""
 
 from typing import Any
 
@@ -6,20 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import attn_tutorial
-from attn_tutorial.clutter.names import CLUTTER_TYPES, CLUTTER_VERSION
+from attn_tutorial.clutter.layers import load_layers
+from attn_tutorial.clutter.names import ALWAYS_DRAWN, versions_drawn
 from attn_tutorial.clutter.renderer import Clutter
-from attn_tutorial.clutter.severity import (
-    FRAGMENTS,
-    LEAST_VISIBLE,
-    MOSAIC_CONTRAST,
-    NOISE_SD,
-    STROKES,
-    VEIL_ALPHA,
-    check_severity,
-    fragment_levels,
-)
+from attn_tutorial.clutter.severity import LEAST_VISIBLE, check_severity
 from attn_tutorial.datasets.images import ImageSet
-from attn_tutorial.datasets.names import TILE
 
 CARD = "CARD.md"
 TITLE = "# Clutter canvases"
@@ -27,8 +18,7 @@ _IMAGES_LICENCE = {
     "cifar10": (
         "The images are CIFAR-10's (Krizhevsky, *Learning multiple layers of features from tiny images*, technical "
         "report, University of Toronto, 2009). They remain their authors'. The data set's page names no explicit "
-        "licence and asks that this report be cited: find out whether your use, and passing these files on, are "
-        "allowed."
+        "licence and asks users to cite this report. Find out whether you may use these files and pass them on."
     ),
     "shapes": "The images were drawn by the package itself and contain nobody else's pictures.",
 }
@@ -43,9 +33,9 @@ _FILES = {
 | `severity` | int64 (N,) | 0 to 5 |
 | `tile_box` | int64 (N, 4) | x, y, width, height of the tile in pixels |
 | `visible_mask` | bool (N, H, H) | the pixels that show the tile |
-| `object_mask` | bool (N, H, H) | those that show the object on it; only where the images have masks |
+| `object_mask` | bool (N, H, H) | the pixels that show the object on it; only where the images have masks |
 | `visible_pixels` | int64 (N,) | how many pixels show the tile |
-| `fragment_id`, `fragment_class` | int64 (N, K) | each fragment's image, its place in its file, and class; -1: none |
+| `fragment_id`, `fragment_class` | int64 (N, K) | each fragment's image (its place in its file) and class; -1: none |
 | `index` | int64 (N,) | the image's place in its file |
 | `classes` | text | the names of the classes |""",
     "png": """\
@@ -53,19 +43,17 @@ _FILES = {
 |---|---|
 | `images/<index>.png` | the pictures |
 | `masks/<index>.png` | 255 in the pixels that show the tile |
-| `object_masks/<index>.png` | 255 in those that show the object on it; only where the images have masks |
-| `labels.csv` | one row a canvas, in order |
+| `object_masks/<index>.png` | 255 in the pixels that show the object on it; only where the images have masks |
+| `labels.csv` | one row per canvas, in order |
 
-`index` is the image's place in its file. `labels.csv` has, beside it, the class of the tile (`label` and its name
-`class`), the severity, the tile's place (`tile_x`, `tile_y`, `tile_width`, `tile_height`, in pixels), `visible_pixels`
-(how many show the tile), and the fragments' images (places in their file) and classes, separated by spaces.""",
+`index` is the image's place in its file. `labels.csv` also has the class of the tile (`label` and its name `class`),
+the severity, the tile's place (`tile_x`, `tile_y`, `tile_width`, `tile_height`, in pixels), `visible_pixels` (how many
+show the tile), and the fragments' images (places in their file) and classes, separated by spaces.""",
 }
-
-
 _CONTROLS = {
     ("tile", "removed"): "the tile is left out: no pixel shows it, and the records say where it would be",
-    ("fragment_classes", "other"): "fragments are of all classes but the label's, so that they tell the label",
-    ("background", "blank"): "at severity 0 the weak background is left out, for plain grey",
+    ("fragment_classes", "other"): "fragments are of all classes except the label's, so that they reveal the label",
+    ("background", "blank"): "at severity 0 the weak background is left out, so that it is plain grey",
 }
 
 
@@ -81,47 +69,24 @@ def data_card(
     Args:
         images: what the canvases show.
         clutter: how they were made.
-        format: how they lie on disk, "npz" or "png".
+        format: how they are stored, "npz" or "png".
         arrays: their records: `label` and `visible_pixels`, (N,) each.
         fragments: the images that fragments were cut from, where they were given.
 
     """
-    count, side, tile = len(images), clutter.canvas, images.images.shape[1]
+    side, extent = clutter.canvas, images.images.shape[1]
     severities = check_severity(clutter.severity)
-    pool = fragments or images.fragments or images
-    if pool is images:
-        lent = "the same images"
-    else:
-        lent = f"the {len(pool):,} images of the split `{pool.split}` of {pool.name}"
-        if pool.fingerprint != images.fingerprint:
-            lent += f" ({pool.source}), whose whole set has the fingerprint `{pool.fingerprint}`"
-    origin = [
-        ("images", images.source),
-        ("split", f"`{images.split}`"),
-        ("fingerprint (sha256) of the whole set", f"`{images.fingerprint}`"),
-        ("fragments, mosaics and veils come from", lent),
-        ("seed", clutter.seed),
-    ]
     classes = np.bincount(arrays["label"], minlength=len(images.classes))
-    visible = arrays["visible_pixels"] * 100 / tile**2
-    strengths = [
-        (kind, severity, _strength(kind, severity, clutter, tile))
-        for kind in CLUTTER_TYPES
-        for severity in (severities if kind in clutter.types else (0,))
-    ]
-    controls = [text for (name, value), text in _CONTROLS.items() if getattr(clutter, name) == value]
-    spoiled = "".join(f"\n- A control, not the benchmark: {text}." for text in controls)
-    covered = ""
-    if clutter.feather == 0 and clutter.tile == "shown":
-        covered = f"\n- At least {LEAST_VISIBLE} % of the tile stay visible; heavier occlusion is not covered."
+    visible = arrays["visible_pixels"] * 100 / extent**2
+    versions = ", ".join(f"{name} {version}" for name, version in versions_drawn(clutter.types, severities).items())
     licence = _IMAGES_LICENCE.get(
         images.name, "The images remain their owners': ask them before passing these files on."
     )
     return f"""\
 {TITLE}: {images.name} {images.split}, {"+".join(clutter.types)}, severity {", ".join(map(str, severities))}
 
-{count:,} pictures of {side}×{side} pixels. Each shows one image of {tile}×{tile} pixels (the tile) at a random place,
-among clutter, with an exact record of where everything is.
+{len(images):,} pictures of {side}×{side} pixels. Each shows one image of {extent}×{extent} pixels (the tile) at a
+random place, among clutter, with an exact record of where everything is.
 
 ## What is here
 
@@ -135,7 +100,8 @@ The tile's visible share is {visible.mean():.1f} % on average, and {visible.min(
 
 ## How it was made
 
-By attn_tutorial {attn_tutorial.__version__}, clutter benchmark version {CLUTTER_VERSION}, at epoch 0:
+By attn_tutorial {attn_tutorial.__version__}, at epoch 0. The pixels depend on the versions of these parts of the
+clutter benchmark: {versions}.
 
 ```python
 {clutter!r}
@@ -143,16 +109,16 @@ By attn_tutorial {attn_tutorial.__version__}, clutter benchmark version {CLUTTER
 
 | | |
 |---|---|
-{_rows(origin)}
+{_rows(_origin(images, clutter, fragments))}
 
-The benchmark's table at this severity; a type that is not among the above stays at severity 0:
+What the benchmark draws at this severity; a type that is not among the types above stays at severity 0:
 
 | type | severity | strength |
 |---|---|---|
-{_rows(strengths)}
+{_rows(_strengths(clutter, extent))}
 
-The same call on images of the same fingerprint gives the same pixels on every machine: all of it is integer arithmetic
-on random numbers that depend on nothing but the seed, the split, the image's index and the epoch.
+The same call on images of the same fingerprint gives the same pixels on every machine: everything is integer arithmetic
+on random numbers that depend only on the seed, the split, the image's index and the epoch.
 
 ## Licence
 
@@ -160,36 +126,60 @@ The code of attn_tutorial is under the MIT licence, which does not cover the ima
 
 ## Intended use
 
-To measure how classifiers, and what they attend to, hold up as clutter grows: accuracy over severity, and attention
-against the masks. Compare severities on the same images: a higher one keeps the tile's place and the fragments'
-sources. Choose settings on other splits than the one that you report.
+To measure how well classifiers, and what they attend to, withstand growing clutter: accuracy over severity, and
+attention against the masks. Compare severities on the same images: a higher one keeps the tile's place and the
+fragments' sources. Choose settings on other splits than the one that you report.
 
 ## Limits
 
-- The clutter is synthetic: squares, noise, lines and blends, not scenes. What is found here need not hold for
-  those.{covered}{spoiled}
-- Classes, and mistakes in the labels, are those of the source.
+- The clutter is synthetic: squares, noise, lines and blends, not scenes. Findings need not hold for real scenes.
+{_limits(clutter)}- Classes, and mistakes in the labels, are the source's.
 - Each image has one canvas per seed: repeat with other seeds for the spread that comes from the clutter alone.
 - Not for deciding anything about people.
 """
 
 
-def _strength(kind: str, severity: int, clutter: Clutter, tile: int) -> str:
-    if kind == "fragments":
-        level, cap = fragment_levels(tile)[severity], FRAGMENTS[severity][2]
-        return f"{level.count} squares of {level.size} px, over at most {cap} % of the tile" if level.count else "none"
-    if kind == "noise":
-        drawn = f"standard deviation {NOISE_SD[severity] / 1000:.3f} of the pixel range"
-        severities = check_severity(clutter.severity)
-        if severity or clutter.background == "noise" or 0 not in severities:
-            return drawn
-        # Blank are the canvases of severity 0, not those whose clutter leaves the noise out.
-        return "none" if kind in clutter.types or severities == (0,) else f"{drawn}; none where the severity is 0"
-    if kind == "strokes":
-        number, width = STROKES[severity]
-        return f"{number} lines, {width} px wide beside a tile of {TILE} px" if number else "none"
-    share = (MOSAIC_CONTRAST if kind == "mosaic" else VEIL_ALPHA)[severity]
-    return f"{share / 256:.2f} of another image" if share else "none"
+def _origin(images: ImageSet, clutter: Clutter, fragments: ImageSet | None) -> list[tuple[str, object]]:
+    pool = fragments or images.fragments or images
+    if pool is images:
+        lent = "the same images"
+    else:
+        lent = f"the {len(pool):,} images of the split `{pool.split}` of {pool.name}"
+        if pool.fingerprint != images.fingerprint:
+            lent += f" ({pool.source}), whose whole set has the fingerprint `{pool.fingerprint}`"
+    return [
+        ("images", images.source),
+        ("split", f"`{images.split}`"),
+        ("fingerprint (sha256) of the whole set", f"`{images.fingerprint}`"),
+        ("fragments, mosaics and veils come from", lent),
+        ("seed", clutter.seed),
+    ]
+
+
+def _limits(clutter: Clutter) -> str:
+    """Return what limits these canvases in particular, a line each."""
+    controls = [text for (name, value), text in _CONTROLS.items() if getattr(clutter, name) == value]
+    lines = [f"- A control, not the benchmark: {text}.\n" for text in controls]
+    if clutter.feather == 0 and clutter.tile == "shown":
+        lines.insert(0, f"- At least {LEAST_VISIBLE} % of the tile stays visible; heavier occlusion is not covered.\n")
+    return "".join(lines)
+
+
+def _strengths(clutter: Clutter, extent: int) -> list[tuple[str, int, str]]:
+    """Return type, severity and strength of everything that is drawn."""
+    severities, layers = check_severity(clutter.severity), load_layers()
+    rows = [
+        (name, severity, layer.strength(severity, extent))
+        for name, layer in layers.items()
+        for severity in (severities if name in clutter.types else (0,))
+    ]
+    if clutter.background == "noise" or 0 not in severities:
+        return rows
+    text = "none"
+    if ALWAYS_DRAWN not in clutter.types and severities != (0,):
+        # The types leave the noise out, so that it is weak at the other severities, too.
+        text = f"{layers[ALWAYS_DRAWN].strength(0, extent)}; none where the severity is 0"
+    return [(*row[:2], text) if row[:2] == (ALWAYS_DRAWN, 0) else row for row in rows]
 
 
 def _rows(rows: Any) -> str:

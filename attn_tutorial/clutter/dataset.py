@@ -1,4 +1,4 @@
-"""Canvases for `torch.utils.data.DataLoader`."""
+"""The map-style data set of canvases, for `torch.utils.data.DataLoader`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,12 +7,13 @@ import torch
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from attn_tutorial.clutter.renderer import CanvasBatch, Clutter, check_epoch
+from attn_tutorial.clutter.checks import check_epoch
+from attn_tutorial.clutter.renderer import CanvasBatch, Clutter
 from attn_tutorial.datasets.images import ImageSet
 
 
 class ClutterDataset(Dataset[Any]):
-    """Canvases of an image set as a map-style data set.
+    """Gives the canvases of an image set as a map-style data set.
 
     Sample *i* shows image *i*. Its pixels are a pure function of the clutter's seed, the split, the image and the
     epoch, whatever the batch size, the order, the number of workers and how they start.
@@ -29,10 +30,10 @@ class ClutterDataset(Dataset[Any]):
         transform: called with each sample as a whole. Transforms of `torchvision.transforms.v2` take both forms, leave
             labels alone, and move masks and boxes along with the canvas.
 
-    Canvases are rendered a batch at a time where the loader fetches so, as `DataLoader` does by default: several times
-    faster than one by one.
+    Canvases are rendered a batch at a time where the loader fetches whole batches, as `DataLoader` does by default.
+    This is several times faster than one by one.
 
-    Raises InputError for what `Clutter.render` would raise it for.
+    Raises InputError in the cases in which `Clutter.render` raises it.
 
     """
 
@@ -50,11 +51,11 @@ class ClutterDataset(Dataset[Any]):
         # Shared, so that workers that outlive an epoch (persistent_workers=True) see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.set_epoch(epoch)
-        # What the renderer does not take is said here, not by a worker later on.
+        # A trial, so that input that the renderer refuses is named here and not by a worker later.
         clutter.render(images, [0], fragments=fragments)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the clutter of an epoch, 0 to 2^32-1: each brings new clutter. Call it before iterating a loader."""
+        """Choose the epoch, 0 to 2^32-1, whose clutter is drawn. Call it before iterating over a loader."""
         check_epoch(epoch)
         self._epoch.fill_(epoch)
 
@@ -62,11 +63,11 @@ class ClutterDataset(Dataset[Any]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Any:
-        # A range takes negative positions, and ends what iterates without knowing the length.
+        # A range accepts negative positions, and raises IndexError after the last one, which ends an iteration.
         return self.__getitems__([range(len(self))[index]])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """The samples at `indices`, rendered together."""
+        """Return the samples at `indices`, rendered together."""
         batch = self.clutter.render(self.images, indices, int(self._epoch), self.fragments)
         samples = _records(batch) if self.records else list(zip(batch.canvas, batch.label.tolist(), strict=True))
         return samples if self.transform is None else [self.transform(sample) for sample in samples]

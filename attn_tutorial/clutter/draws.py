@@ -10,40 +10,35 @@ from attn_tutorial.datasets.philox import philox
 
 
 class Stream(IntEnum):
-    """What words are drawn for. Each purpose has its own, so that a new clutter type leaves all others as they are."""
+    """What the benchmark itself draws words for; each layer has streams of its own (`Layer.streams`).
+
+    Every purpose has a number of its own, so that a new layer leaves all others as they are.
+    """
 
     SEVERITY = 0
     TILE = 1
-    NOISE = 2
-    FRAGMENT_SOURCE = 3
-    FRAGMENT_PLACE = 4
     ORDER = 5
     FLIP = 6
-    MOSAIC_SOURCE = 7
-    MOSAIC_ORDER = 8
-    VEIL_SOURCE = 9
-    VEIL_ORDER = 10
-    STROKE_PLACE = 11
-    STROKE_COLOUR = 12
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Random words for the images `index` (int64 (B,), places in the split's file) at one epoch."""
+    """Draws the random words of a batch of images at one epoch."""
 
     key: tuple[int, int]
     """(seed, number of the split)."""
     index: Tensor
+    """int64 (batch,): each image's place in the split's file."""
     epoch: int
 
-    def __call__(self, stream: Stream) -> Tensor:
-        """Return four 32-bit words for each image: int64 (B, 4)."""
+    def __call__(self, stream: IntEnum) -> Tensor:
+        """Return four 32-bit words for each image: int64 (batch, 4)."""
         return self.together({stream: 1})[stream][:, 0]
 
-    def together(self, counts: dict[Stream, int]) -> dict[Stream, Tensor]:
-        """Return four words for each of `counts[stream]` things of each image, by stream: int64 (B, count, 4).
+    def together(self, counts: dict[IntEnum, int]) -> dict[IntEnum, Tensor]:
+        """Return four words for each of `counts[stream]` things of each image, by stream: int64 (batch, count, 4).
 
-        All in one pass of the generator, whose cost on small batches is its number of operations.
+        One pass of the generator draws them all, because its cost on small batches is its number of operations.
         """
         which = table([j for count in counts.values() for j in range(count)], self.index.device)
         stream = table([int(s) for s, count in counts.items() for _ in range(count)], self.index.device)
@@ -52,5 +47,5 @@ class Draws:
 
 
 def permutations(words: Tensor) -> Tensor:
-    """Orders of 0..n-1 drawn by 32-bit words (..., n): the ranks of the words; equal ones keep their places."""
+    """Return orders of 0..n-1 drawn by 32-bit words (..., n): the ranks of the words. Equal words keep their order."""
     return words.argsort(dim=-1, stable=True)

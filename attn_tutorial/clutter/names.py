@@ -20,15 +20,15 @@ are named.
 CLUTTER_TYPES = tuple(LAYER_VERSIONS)
 SEEN_TYPES: Final = ("fragments", "noise")
 """The types that training shows by default; the others are kept for tests on clutter never seen."""
+ALWAYS_DRAWN = "noise"
+"""The layer that every canvas shows, at severity 0 where it is not among the types: the weak background."""
 SEVERITIES = (0, 1, 2, 3, 4, 5)
-CLUTTER_VERSION = 2
-"""Raised whenever a rendered pixel changes; part of every run's id."""
 
 
 def versions_drawn(types: Iterable[str], severities: Iterable[int]) -> dict[str, int]:
-    """Return the version of each part that canvases show: "canvas", "noise", and `types` at severities above 0.
+    """Return the version of each part that canvases show: "canvas", `ALWAYS_DRAWN`, and `types` at severities above 0.
 
-    The background of severity 0, which is weak noise, is always drawn.
+    At severity 0 the types leave the canvas as it is.
     """
-    shown = ("noise", *types) if any(severities) else ("noise",)
+    shown = (ALWAYS_DRAWN, *types) if any(severities) else (ALWAYS_DRAWN,)
     return {"canvas": CANVAS_VERSION, **{name: LAYER_VERSIONS[name] for name in sorted(set(shown))}}

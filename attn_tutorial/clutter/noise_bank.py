@@ -1,8 +1,8 @@
 """A small bank of colour 1/f noise fields, drawn once in integer arithmetic.
 
-An FFT rounds differently from machine to machine. Octaves of value noise in fixed point do not: each octave is
-a lattice of random integers, interpolated smoothly, and the octaves weigh alike, which is what a
-1/f amplitude spectrum has in two dimensions (its power falls by four an octave, over four times the area).
+An FFT rounds differently from machine to machine; octaves of value noise in fixed point do not. Each octave is a
+lattice of random integers, interpolated smoothly. All octaves have the same weight, because the power of a 1/f
+amplitude spectrum in two dimensions falls to a quarter with each octave, which covers four times the area.
 """
 
 import functools
@@ -10,27 +10,23 @@ import functools
 import torch
 from torch import Tensor
 
-from attn_tutorial.clutter.severity import NOISE_SD
 from attn_tutorial.datasets.philox import philox
-from attn_tutorial.datasets.pixels import packed, padded
 
 PERIOD = 64
 """Side of a field in pixels; fields are periodic, so that rolling one leaves no seam."""
 FIELDS = 64
-"""Number of fields in the bank: 16 drawn ones, each in its four flips."""
+"""Number of fields in the bank: 16 random ones, each in its four flips."""
 FIELD_SD = 40
-"""Standard deviation of a field, in its own int8 units; ±3.2 of them fit."""
-_GREY = 128
-_BITS = 12  # of the fraction in which strengths are held
+"""Standard deviation of a field in units of int8, which has room for ±3.2 deviations."""
 _DRAWN = 16
 _KEY = (0x636C7574, 0x74657231)  # "clut", "ter1": the bank belongs to the benchmark, not to a run's seed
 _LATTICES = (2, 4, 8, 16, 32, 64)
-_CHROMA = 3  # colour octaves weigh 3/8 of the brightness octaves: grey-dominated, as natural images are
+_CHROMA = 3  # colour octaves have 3/8 of the brightness octaves' weight: mostly grey, like natural images
 
 
 @functools.cache
 def noise_bank() -> Tensor:
-    """Return the bank as int8 (FIELDS, PERIOD, PERIOD, 3), zero mean, SD FIELD_SD."""
+    """Return the bank, int8 (FIELDS, PERIOD, PERIOD, 3), with mean 0 and standard deviation FIELD_SD."""
     brightness = _octaves(channels=1, stream=0)
     colour = _octaves(channels=3, stream=1)
     field = 8 * brightness + _CHROMA * colour
@@ -40,17 +36,6 @@ def noise_bank() -> Tensor:
     deviation = torch.tensor([_integer_root(int(v)) for v in variance.flatten()]).view(variance.shape)
     field = _rounded_quotient(field * FIELD_SD, deviation).clamp(-127, 127).to(torch.int8)
     return torch.cat([field, field.flip(1), field.flip(2), field.flip((1, 2))])
-
-
-@functools.cache
-def noise_fields(device: torch.device) -> Tensor:
-    """Return the fields on grey at each severity's strength, as pixel words: int32 (6 · FIELDS, PERIOD, PERIOD)."""
-    strengths = [(255 * sd * 2**_BITS + 500 * FIELD_SD) // (1000 * FIELD_SD) for sd in NOISE_SD]
-    bank = noise_bank().to(torch.int32)
-    fields = [
-        ((bank * strength + (_GREY << _BITS) + (1 << _BITS - 1)) >> _BITS).clamp(0, 255) for strength in strengths
-    ]
-    return packed(padded(torch.cat(fields).to(torch.uint8))).to(device)
 
 
 def _octaves(channels: int, stream: int) -> Tensor:

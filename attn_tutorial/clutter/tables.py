@@ -10,7 +10,7 @@ from torch import Tensor
 def table(
     values: Sequence[int] | Sequence[tuple[int, ...]], device: torch.device, dtype: torch.dtype = torch.int64
 ) -> Tensor:
-    """Return `values` as a tensor on `device`; made once, since each new one on a GPU is a copy from the host."""
+    """Return `values` as a tensor on `device`, made only once: on a GPU each new one is a copy from the host."""
     return _table(tuple(values), device, dtype)
 
 

@@ -1,4 +1,4 @@
-"""Clutter as a transform of batches, in the manner of `torchvision.transforms.v2`."""
+"""Clutter as a transform of batches, like the ones of `torchvision.transforms.v2`."""
 
 from typing import Any
 
@@ -15,22 +15,22 @@ from attn_tutorial.errors import InputError
 class AddClutter(v2.Transform):
     """Puts each image of a batch on a canvas of its own, among clutter cut from a pool of images.
 
-    Takes one uint8 tensor (..., 3, H, H), plain or a `tv_tensors.Image`, alone or within a sample, as (images, labels);
-    gives canvases (..., 3, C, C) of the same kind in its place, and passes everything else through.
+    Takes one uint8 tensor (..., 3, H, H), plain or a `tv_tensors.Image`, alone or within a sample such as (images,
+    labels). Replaces it by canvases (..., 3, C, C) of the same kind, and passes everything else through.
 
     Args:
-        pool: images of the same side and on the same device, from `as_image_set` or `load_images`. The transform cannot
-            know whether an image that it is given is in the pool too, and may then cut a fragment from it.
+        pool: images of the same side and on the same device, from `as_image_set` or `load_images`. The transform does
+            not know whether an image is in the pool as well, and may then cut a fragment from it.
         clutter: what is drawn around the images.
-        masks: True: gives pairs (canvas, visible mask) where there was an image, so that (images, labels) becomes
+        masks: if True, gives pairs (canvas, visible mask) where there was an image, so that (images, labels) becomes
             ((canvases, masks), labels). Masks are a `tv_tensors.Mask`, bool (..., C, C), which later transforms move.
 
-    Randomness: a transform has no image index, so each call draws one for each image from torch's default generator, as
-    other v2 transforms do. `torch.manual_seed` before the call reproduces it; workers of a `DataLoader` draw apart, and
-    another number of workers gives other clutter. Where that must not be, use `ClutterDataset`.
+    Randomness: a transform knows no image index, so each call draws one for each image from torch's default generator,
+    like other v2 transforms. `torch.manual_seed` before the call reproduces it. Workers of a `DataLoader` draw
+    different numbers, and another number of workers gives other clutter; use `ClutterDataset` to avoid this.
 
-    Raises InputError for images of another type or shape, for several in one sample, for masks, boxes or key points
-    given with them, which would not follow the image, and for what `Clutter.render` would raise it for.
+    Raises InputError for images of another type or shape, for several of them in one sample, for masks, boxes or key
+    points given with them (which would not follow the image), and in the cases in which `Clutter.render` raises it.
 
     """
 
@@ -40,28 +40,28 @@ class AddClutter(v2.Transform):
         super().__init__()
         if clutter.fragment_classes == "other":
             raise InputError(
-                "fragment_classes 'other' was given to AddClutter, which does not look at labels; allowed is 'any': "
-                "use ClutterDataset for this control"
+                "`fragment_classes` must be 'any' in AddClutter, which does not see labels, but got 'other'. "
+                "Use ClutterDataset for this control."
             )
         self.pool, self.clutter, self.masks = pool, clutter, masks
-        clutter.render(pool, [0], fragments=pool)  # what the renderer does not take is said here
+        clutter.render(pool, [0], fragments=pool)  # a trial, so that images that the renderer refuses are named here
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw a number for each image."""
-        allowed = "AddClutter takes one uint8 tensor (..., 3, H, H) a sample, plain or a tv_tensors.Image"
+        required = "A sample must contain one uint8 tensor (..., 3, H, H), plain or a tv_tensors.Image"
         if len(flat_inputs) != 1 or type(flat_inputs[0]) not in (Tensor, tv_tensors.Image):
             given = ", ".join(type(value).__name__ for value in flat_inputs) or "no tensor"
-            raise InputError(f"a sample with {given} was given; {allowed}: put v2.ToImage() first for PIL images")
+            raise InputError(f"{required}, but got {given}. Put v2.ToImage() before AddClutter for PIL images.")
         image = flat_inputs[0]
         if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != 3:
             raise InputError(
-                f"a tensor of type {image.dtype} and shape {tuple(image.shape)} was given; {allowed}: put AddClutter "
-                "before v2.ToDtype, and v2.RGB() before it for grey images"
+                f"{required}, but got {image.dtype} of shape {tuple(image.shape)}. Put AddClutter before v2.ToDtype, "
+                "and v2.RGB() before AddClutter for grey images."
             )
         if image.device != self.pool.images.device:
             raise InputError(
-                f"images on {image.device} were given with a pool on {self.pool.images.device}; both must be on one "
-                f'device: give AddClutter pool.to("{image.device}")'
+                f"Images must be on the pool's device, {self.pool.images.device}, but got images on {image.device}. "
+                f'Give AddClutter pool.to("{image.device}").'
             )
         return {"index": torch.randint(2**32, (image.shape[:-3].numel(),)).to(image.device)}
 

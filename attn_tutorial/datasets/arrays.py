@@ -1,4 +1,4 @@
-"""From a user's own arrays to an image set."""
+"""Image sets made of a user's own arrays."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,34 +21,37 @@ def as_image_set(
     name: str = "images",
     source: str = "arrays",
 ) -> ImageSet:
-    """Make an image set of arrays, as input for `Clutter.render`, `ClutterDataset`, `AddClutter`, `export_canvases`.
+    """Make an image set from arrays, for `Clutter.render`, `ClutterDataset`, `AddClutter` and `export_canvases`.
 
     Args:
-        images: uint8 (N, H, H, 3) or (N, 3, H, H), H a multiple of 4 from 16 up; copied.
-        labels: whole numbers (N,), 0 to the number of classes - 1. Without them all images are of one class, and
-            fragments are drawn from all images alike; with them from each class alike, which must have at least 2.
-        classes: their names; by default the numbers.
-        split: "train", "val", "test" or "bank"; clutter draws other numbers for each, so name your test images "test".
-            Their fragments come from the set itself, unless you give others where canvases are made.
-        name: what the set is called, in messages and data cards.
+        images: uint8 (N, H, H, 3) or (N, 3, H, H), with H a multiple of 4 and at least 16; they are copied.
+        labels: whole numbers (N,), 0 to the number of classes - 1. With labels, fragments come from each class equally
+            often, and each class must have at least 2 images. Without labels all images are of one class.
+        classes: names of the classes; by default their numbers.
+        split: "train", "val", "test" or "bank". Clutter draws other numbers for each, so name your test images "test".
+            Fragments come from the set itself, unless you give other images when canvases are made.
+        name: what the set is called in messages and data cards.
         source: where the images come from, for people.
 
-    Raises InputError where images or labels are of another type, shape or range.
+    Raises InputError if images or labels are of another type, shape or range.
     """
     check_choice("split", split, SPLITS)
     tensor = _as_tensor(images)
     count = len(tensor)
     if labels is None:
         if classes is not None:
-            raise InputError(f"classes {classes!r} were given without labels; give both, or none for a single class")
+            raise InputError(
+                f"`classes` must be given together with `labels`, but got {classes!r} alone. Give both or none."
+            )
         labels, classes = np.zeros(count, dtype=np.int64), ("image",)
     numbers = _as_labels(labels, count).to(tensor.device)
     lowest, highest = int(numbers.min()), int(numbers.max())
     names = tuple(map(str, range(highest + 1) if classes is None else classes))
     if lowest < 0 or highest >= len(names):
         raise InputError(
-            f"labels from {lowest} to {highest} were given; allowed are 0 to the number of classes - 1"
-            + ("" if classes is None else f", here 0 to {len(names) - 1}")
+            "`labels` must be from 0 to the number of classes - 1"
+            + ("" if classes is None else f", which is {len(names) - 1}")
+            + f", but got {lowest} to {highest}."
         )
     return ImageSet(
         images=tensor,
@@ -64,28 +67,26 @@ def as_image_set(
 
 
 def _as_tensor(images: NDArray[np.uint8] | Tensor) -> Tensor:
-    """Images as a tensor of (N, H, H, 3) without gaps, its own unless it was one."""
-    allowed = (
-        f"allowed are uint8 arrays or tensors (N, H, H, 3) or (N, 3, H, H) with at least one image, "
-        f"whose side H is a multiple of 4 from {SMALLEST_TILE} up"
+    """Return images as a contiguous tensor (N, H, H, 3): a copy, unless they were one."""
+    required = (
+        "`images` must be a uint8 array or tensor (N, H, H, 3) or (N, 3, H, H) with at least one image, "
+        f"and H a multiple of 4 and at least {SMALLEST_TILE}"
     )
     if not isinstance(images, np.ndarray | Tensor):
-        raise InputError(
-            f"images as a {type(images).__name__} were given; {allowed}: numpy.stack makes one array of many"
-        )
+        raise InputError(f"{required}, but got a {type(images).__name__}. numpy.stack makes one array of many images.")
     if images.dtype not in (np.uint8, torch.uint8):
         raise InputError(
-            f"images of type {images.dtype} were given; {allowed}: scale them to 0–255, round, and convert to uint8"
+            f"{required}, but got {images.dtype}. Scale them to 0–255, round them, and convert them to uint8."
         )
-    # A copy of an array, as torch takes neither every order of one nor, without a warning, one that is read-only.
+    # An array is copied, because torch does not accept every memory order, and warns about read-only arrays.
     tensor = torch.from_numpy(np.array(images, order="C")) if isinstance(images, np.ndarray) else images.detach()
     if tensor.ndim == 4 and tensor.shape[1] == 3:
         tensor = tensor.permute(0, 2, 3, 1)
     side = tensor.shape[1] if tensor.ndim == 4 else 0
     if not len(tensor) or tuple(tensor.shape[1:]) != (side, side, 3) or side < SMALLEST_TILE or side % 4:
         raise InputError(
-            f"images of shape {tuple(images.shape)} were given; {allowed}: crop or resize them, "
-            "and give grey images three equal channels"
+            f"{required}, but got the shape {tuple(images.shape)}. Crop or resize the images, "
+            "and give grey images three equal channels."
         )
     return tensor.contiguous()
 
@@ -98,9 +99,8 @@ def _as_labels(labels: ArrayLike | Tensor, count: int) -> Tensor:
         whole = given.dtype.kind in "iu"
     if not whole or given.shape != (count,):
         raise InputError(
-            f"labels of type {given.dtype} and shape {tuple(given.shape)} were given with {count} images; "
-            f"allowed are whole numbers, one an image: shape ({count},). Give the classes' names as `classes`, and "
-            "each label as a place among them"
+            f"`labels` must be whole numbers of shape ({count},), one per image, but got {given.dtype} of shape "
+            f"{tuple(given.shape)}. Give the classes' names as `classes`, and each label as a position among them."
         )
     return given.to(torch.int64) if isinstance(given, Tensor) else torch.from_numpy(given.astype(np.int64))
 

@@ -16,35 +16,35 @@ from attn_tutorial.datasets.store import prepare
 from attn_tutorial.errors import InputError, check_choice
 
 _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
-"""Of each file: its name, its first split and its second; `store.HELD_OUT` says how large the second is."""
+"""For each file its name, its first split and its second; `store.HELD_OUT` says how large the second is."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one split, in the order of the file that it was cut from.
-
-    images: uint8 (N, H, W, 3), held with four bytes a pixel; labels: int64 (N,);
-    index: int64 (N,), each image's position in that file;
-    masks: bool (N, H, W), the object's silhouette, or None where it is not known;
-    source: for people, where the images come from; fingerprint: sha256 of the whole set before it was split.
-    """
+    """The images of one split, in the order of the file that it was cut from."""
 
     images: Tensor
+    """uint8 (N, H, W, 3), stored with four bytes a pixel."""
     labels: Tensor
+    """int64 (N,)."""
     classes: tuple[str, ...]
     split: str
     index: Tensor
+    """int64 (N,): each image's position in the file."""
     name: str
     source: str
+    """Where the images come from, for people."""
     fingerprint: str
+    """sha256 of the whole set before it was split."""
     masks: Tensor | None
+    """bool (N, H, W): the object's silhouette, or None where it is not known."""
     fragments: "ImageSet | None" = None
-    """Where clutter's fragments come from, if not from this set itself: the bank, for "test"."""
+    """Where clutter's fragments come from, if not from this set itself: for "test", the bank."""
     may_lend: Tensor | None = None
-    """bool (N,): which images may be cut into fragments; all, if None. Near-duplicates of test images may not."""
+    """bool (N,): which images may be cut into fragments, or None for all. Near-duplicates of test images may not."""
 
     def __post_init__(self) -> None:
-        # Clutter moves a pixel in one piece of four bytes. Type and shape are its own to check.
+        # Clutter moves a pixel as one piece of four bytes, and checks type and shape itself.
         if self.images.dtype == torch.uint8 and self.images.ndim == 4 and self.images.shape[-1] == 3:
             object.__setattr__(self, "images", padded(self.images))
 
@@ -52,7 +52,7 @@ class ImageSet:
         return len(self.labels)
 
     def to(self, device: str | torch.device) -> "ImageSet":
-        """The same set with its tensors on ``device``."""
+        """Return the same set with its tensors on `device`."""
         return replace(
             self,
             images=self._map_images(lambda words: words.to(device)),
@@ -64,18 +64,17 @@ class ImageSet:
         )
 
     def take(self, count: int) -> "ImageSet":
-        """The first ``count`` / classes images of each class, in order.
+        """Return the first images of each class, `count` in all, in order.
 
-        Raises InputError where ``count`` is not a positive multiple of the number of classes, or a class has
-        too few.
+        Raises InputError if `count` is not a positive multiple of the number of classes, or if a class has too few.
         """
         each, rest = divmod(count, len(self.classes))
         fewest = int(torch.bincount(self.labels, minlength=len(self.classes)).min())
         if each < 1 or rest or each > fewest:
             raise InputError(
-                f"{count} images of {self.name} {self.split} were asked for. Allowed are multiples of "
-                f"{len(self.classes)}, from {len(self.classes)} to {fewest * len(self.classes)}, so that "
-                f"every class has as many. Ask for such a number, or give more images."
+                f"The number of images of {self.name} {self.split} must be a multiple of {len(self.classes)} from "
+                f"{len(self.classes)} to {fewest * len(self.classes)}, so that every class has equally many, but got "
+                f"{count}. Ask for such a number, or give more images."
             )
         first = [torch.nonzero(self.labels == label)[:each, 0] for label in range(len(self.classes))]
         chosen = torch.cat(first).sort().values
@@ -89,87 +88,97 @@ class ImageSet:
         )
 
     def spread(self, count: int) -> Tensor:
-        """Positions of ``count`` images, or of all where there are fewer, at an even stride: int64.
+        """Return positions of `count` images, or of all if there are fewer, evenly spaced: int64 (count,).
 
-        The first ones of a set from class folders would all be of one class.
+        The first images of a set from class folders would all be of one class.
         """
         count = min(count, len(self))
         return torch.arange(count, device=self.labels.device) * len(self) // count
 
     def _map_images(self, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """Images with a change made to their pixel words, so that they keep their storage of four bytes a pixel."""
+        """Return images with a change made to their pixel words, so that they keep four bytes a pixel."""
         return unpacked(change(packed(self.images)))[..., :3]
 
     def pick(
         self,
         class_words: Tensor,
         member_words: Tensor,
-        but: Tensor | None = None,
-        but_class: Tensor | None = None,
+        except_image: Tensor | None = None,
+        except_class: Tensor | None = None,
     ) -> Tensor:
-        """Positions in this set drawn by 32-bit words (B, K): a class, each as likely, then one of its images.
+        """Return positions in this set, int64 (batch, count): each class is equally likely, then each of its images.
+
+        Args:
+            class_words: 32-bit words, int64 (batch, count), which choose the class.
+            member_words: 32-bit words, int64 (batch, count), which choose one of its images.
+            except_image: int64 (batch,), a position that is not drawn.
+            except_class: int64 (batch,), a class that is not drawn.
 
         An image that may not be a fragment (`may_lend`) is replaced by the next one of its class that may, and so is
-        the image ``but`` (B,). The class ``but_class`` (B,) is not drawn.
+        `except_image`.
+
         """
         order, other, first, count = self._by_class
-        if but_class is None:
+        if except_class is None:
             label = below(class_words, len(self.classes))
         else:
             label = below(class_words, len(self.classes) - 1)
-            label = label + (label >= but_class[:, None])
+            label = label + (label >= except_class[:, None])
         slot = first[label] + below(member_words, count[label])
         position = order[slot]
-        return position if but is None else torch.where(position == but[:, None], other[slot], position)
+        if except_image is None:
+            return position
+        return torch.where(position == except_image[:, None], other[slot], position)
 
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Slots sorted by class: the position that each stands for, and the next in its class after that one.
+        """Return slots sorted by class: the position that each one stands for, and the next position in its class.
 
-        Also, of each class, its first slot, and how many it has. Images that may not lend keep a slot of their own, so
-        that whether one more of them is found changes no other canvas.
+        Also return the first slot of each class, and its number of slots. Images that may not lend keep a slot of their
+        own, so that finding one more of them changes no other canvas.
         """
         device = self.labels.device
         classes = torch.arange(len(self.classes), device=device)
-        count = (self.labels[:, None] == classes).sum(0)  # bincount would have a GPU's host wait
+        count = (self.labels[:, None] == classes).sum(0)  # bincount would make a GPU's host wait
         first = count.cumsum(0) - count
         order = self.labels.argsort(stable=True)
         label = self.labels[order]
         may = torch.ones_like(label, dtype=torch.bool) if self.may_lend is None else self.may_lend[order]
         slots = torch.arange(len(order), device=device)
-        # From each slot the nearest one to the right that may lend, or, at a class's end, the first of the class.
+        # The nearest slot to the right of each one that may lend, or at a class's end the first of the class.
         nearest = torch.where(may, slots, len(slots)).flip(0).cummin(0).values.flip(0)
         start, end = first[label], first[label] + count[label]
 
         def lender(slot: Tensor) -> Tensor:
-            # At a class's very end `slot` is the next class's first, or none.
+            # At the end of a class `slot` is the next class's first slot, or does not exist.
             there = torch.where(slot < end, nearest[slot.clamp(max=len(slots) - 1)], len(slots))
             return torch.where(there < end, there, nearest[start])
 
         shown = lender(slots)
         if device.type == "cpu" and (int(count.min()) < 2 or bool((lender(shown + 1) == shown).any())):
             raise InputError(
-                f"{self.name} {self.split} has a class of fewer than 2 images that may be fragments: give more images"
+                f"Every class of {self.name} {self.split} must have at least 2 images that may be fragments, "
+                "but one has fewer. Give more images."
             )
         return order[shown], order[lender(shown + 1)], first, count
 
 
 def load_images(name: str, split: str, root: str | Path = "data", source: str | Path | None = None) -> ImageSet:
-    """One split of an image set, decoded and cached by the first call.
+    """Return one split of an image set; the first call decodes and caches the set.
 
-    The last 10 % of each class of the training file are "val", the rest "train"; the last 20 % of each class
-    of the test file are "bank" (reserved for fragments), the rest "test". Order is that of the file: class,
-    then file name; in CIFAR-10's official archive its own.
+    The last 10 % of each class of the training file are "val", the rest "train"; the last 20 % of each class of the
+    test file are "bank" (reserved for fragments), the rest "test". The order is the file's: by class, then file name;
+    CIFAR-10's official archive has an order of its own.
 
     Args:
         name: "cifar10", "shapes", or "auto": CIFAR-10 if it is on disk, else shapes.
         split: "train", "val", "test" or "bank".
         root: the data folder.
-        source: folder or archive of CIFAR-10; by default $ATTN_TUTORIAL_CIFAR10, else what ``root``/raw has.
+        source: folder or archive of CIFAR-10; by default $ATTN_TUTORIAL_CIFAR10, else what is in `root`/raw.
 
     Raises:
-        InputError: unknown name or split, with near matches.
-        ImageSourceError: see ``prepare``.
+        InputError: unknown name or split; the message names the nearest match.
+        ImageSourceError: see `prepare`.
 
     """
     check_choice("split", split, SPLITS)
@@ -194,5 +203,5 @@ def load_images(name: str, split: str, root: str | Path = "data", source: str | 
 
 
 def _mapped(file: Path) -> Tensor:
-    # Copy-on-write: the tensor may be written to without the file changing, and processes share what they only read.
+    # Copy-on-write: writing to the tensor does not change the file, and processes share what they only read.
     return torch.from_numpy(np.load(file, mmap_mode="c"))

@@ -1,7 +1,7 @@
 """Philox4x32-10, a counter-based random generator, in batched integer torch arithmetic.
 
-The same counter and key give the same four words on every device, in every batch size and order, and in any
-language with 32-bit words, which is what makes a canvas a pure function of (seed, split, image, epoch).
+The same counter and key give the same four words on every device, in every batch size and order, and in any language
+with 32-bit words. This is what makes a canvas a pure function of (seed, split, image, epoch).
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
 """
@@ -40,8 +40,8 @@ def philox(counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int
 
 
 def _multiply(word: Tensor, constant: int) -> tuple[Tensor, Tensor]:
-    # The product of two 32-bit words fills 64 bits, the highest of them taken for a sign. The bits are right all the
-    # same; the shift draws the sign in from the left, and the mask takes it off again.
+    # The product of two 32-bit words fills 64 bits, of which the highest is the sign. The bits are still right: the
+    # shift copies the sign in from the left, and the mask removes it.
     product = word * constant
     return (product >> 32) & _WORD, product & _WORD
 
@@ -49,6 +49,7 @@ def _multiply(word: Tensor, constant: int) -> tuple[Tensor, Tensor]:
 def below(words: Tensor, bound: Tensor | int) -> Tensor:
     """Map 32-bit words to whole numbers 0..bound-1 by a multiplication and a shift.
 
-    For bounds up to 2^16 no value is more than one part in 2^16 likelier than another; bounds stay under 2^31.
+    For bounds up to 2^16 no value is more likely than another by more than one part in 2^16. Bounds must be less than
+    2^31.
     """
     return (words * bound) >> 32

@@ -1,8 +1,7 @@
 """Image sets on disk: found, decoded once, and kept as memory-mapped arrays beside a manifest.
 
-The arrays are written to a folder of another name, which is renamed when it is whole: a process that is
-killed, or two that prepare the same images at once, leave nothing behind that could be taken for a whole
-set.
+The arrays are written to a folder of another name, which is renamed when it is complete. So a process that is killed,
+or two that prepare the same images at once, leave nothing behind that could be mistaken for a complete set.
 """
 
 import hashlib
@@ -20,17 +19,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from attn_tutorial.datasets.names import DATASETS
-from attn_tutorial.datasets.sources import cifar10, shapes
-from attn_tutorial.datasets.sources.cifar10 import ImageSourceError
+from attn_tutorial.datasets.sources import shapes
+from attn_tutorial.datasets.sources.cifar10 import read_cifar10
+from attn_tutorial.datasets.sources.finding import find_source, source_key
+from attn_tutorial.datasets.sources.layout import ARCHIVE_NAME, CLASSES, ImageSourceError
 from attn_tutorial.errors import check_choice
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
 HOW_TO_GET_CIFAR10 = (
-    f"To use CIFAR-10, run `attn-tutorial data fetch`, or put {cifar10.ARCHIVE_NAME} in data/raw/, "
+    f"To use CIFAR-10, run `attn-tutorial data fetch`, or put {ARCHIVE_NAME} in data/raw/, "
     f"or set {ENVIRONMENT_VARIABLE} to a folder or archive of it."
 )
 HELD_OUT = {"train": 10, "test": 20}
-"""Percent of each class, the last ones of each file, that make a split of their own: "val" and "bank"."""
+"""Percent of each class, the last images of each file, that become a split of their own: "val" and "bank"."""
 CACHE_VERSION = 5
 """Raised whenever the layout of the cache or the rule of `near_duplicates` changes; other caches are not read."""
 
@@ -39,62 +40,65 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded image set in ``folder``.
+    """A decoded image set in `folder`.
 
-    There, for each file, train and test, are ``<file>_images.npy`` (N, 32, 32, 4) uint8, red, green, blue and a
-    zero, ``<file>_labels.npy`` (N,) int64, ``<file>_index.npy`` (N,) int64, each image's position in the file,
-    ``<file>_may_lend.npy`` (N,) bool, whether an image may be cut into fragments, and, for shapes,
-    ``<file>_masks.npy`` (N, 32, 32) bool. ``near_duplicates.json`` lists the pairs for which one may not. The images
-    of the second split (`HELD_OUT`) lie behind those of the first, so that a split is one stretch of the file, which is
-    mapped and not copied; within a split the order is the file's. ``fingerprint`` is the sha256 of the pixels and
-    labels of both; ``archive_sha256`` that of the archive they came from, None where there is none.
+    For each file, train and test, the folder contains `<file>_images.npy`, uint8 (N, 32, 32, 4), red, green, blue and a
+    zero; `<file>_labels.npy`, int64 (N,); `<file>_index.npy`, int64 (N,), each image's position in the file;
+    `<file>_may_lend.npy`, bool (N,), whether an image may be cut into fragments; and, for shapes, `<file>_masks.npy`,
+    bool (N, 32, 32). `near_duplicates.json` lists the pairs because of which an image may not.
+
+    The images of the second split (`HELD_OUT`) come after the ones of the first, so that a split is one stretch of the
+    array, which is mapped and not copied. Within a split the order is the file's.
     """
 
     name: str
     source: str
+    """Where the images come from, for people."""
     fingerprint: str
+    """sha256 of the pixels and labels of both files."""
     folder: Path
     classes: tuple[str, ...]
     archive_sha256: str | None
+    """sha256 of the archive that the images came from, or None if there was none."""
     first_split: dict[str, int]
-    """Of each file, how many images are the first split's."""
+    """By file, how many images belong to the first split."""
     near_duplicates: dict[str, dict[str, int]]
-    """By split, how many of its images have a duplicate among test images, as `exact`, `perceptual` or `mirrored`."""
+    """By split, how many of its images have an `exact`, `perceptual` or `mirrored` duplicate among test images."""
 
 
 def available_cifar10(root: str | Path = "data", source: str | Path | None = None) -> Path | None:
-    """The CIFAR-10 archive or folder at hand: ``source``, else $ATTN_TUTORIAL_CIFAR10, else in ``root``/raw.
+    """Return the available CIFAR-10 archive or folder: `source`, else $ATTN_TUTORIAL_CIFAR10, else in `root`/raw.
 
-    Raises ImageSourceError where ``source`` or the variable names something that is not there or cannot be
-    it: what was asked for by name is never replaced silently. Returns None where nothing was named and
-    nothing was found.
+    Raises ImageSourceError if `source` or the variable names something that does not exist or is not CIFAR-10, because
+    something that was asked for by name is never replaced silently. Returns None if nothing was named and nothing was
+    found.
     """
     if source is not None:
-        return cifar10.find_source(Path(source))
+        return find_source(Path(source))
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         try:
-            return cifar10.find_source(Path(named))
+            return find_source(Path(named))
         except ImageSourceError as error:
             raise ImageSourceError(f"{ENVIRONMENT_VARIABLE} is set to {named}: {error}") from error
     raw = Path(root) / "raw"
-    known = (raw / cifar10.ARCHIVE_NAME, raw / "cifar-10-batches-py", *sorted(raw.glob("cifar*")), raw)
+    known = (raw / ARCHIVE_NAME, raw / "cifar-10-batches-py", *sorted(raw.glob("cifar*")), raw)
     return next((found for path in known if (found := _find_or_none(path))), None)
 
 
 def _find_or_none(path: Path) -> Path | None:
     try:
-        return cifar10.find_source(path)
+        return find_source(path)
     except ImageSourceError:
         return None
 
 
 def prepare(name: str, root: str | Path = "data", source: str | Path | None = None) -> Prepared:
-    """Make sure that an image set lies decoded under ``root``/raw/cache; later calls only read its manifest.
+    """Decode an image set into `root`/raw/cache; later calls only read its manifest.
 
     Args:
-        name: "cifar10", "shapes", or "auto": CIFAR-10 if ``available_cifar10`` finds it, else shapes.
-        root: the data folder; the cache of CIFAR-10 takes 245 MB in it, that of shapes 90 MB.
-        source: folder or archive of CIFAR-10; by default what ``available_cifar10`` finds.
+        name: "cifar10", "shapes", or "auto": CIFAR-10 if `available_cifar10` finds it, else shapes.
+        root: the data folder; the cache takes 245 MB in it for CIFAR-10 and 90 MB for shapes.
+        source: folder or archive of CIFAR-10; by default what `available_cifar10` finds.
 
     Raises:
         ValueError: unknown name.
@@ -105,8 +109,8 @@ def prepare(name: str, root: str | Path = "data", source: str | Path | None = No
     if name == "shapes":
         if source is not None:
             raise ImageSourceError(
-                f"The source {source} was given for shapes, which are drawn and need none. "
-                f"Leave the source out, or use cifar10."
+                f"`source` must be left out for shapes, which are drawn and need none, but got {source}. "
+                f"Leave it out, or use cifar10."
             )
         return _prepare("shapes", root, None)
     found = available_cifar10(root, source)
@@ -120,11 +124,11 @@ def prepare(name: str, root: str | Path = "data", source: str | Path | None = No
 
 @cache
 def _say_shapes() -> None:
-    _log.warning("CIFAR-10 is not on disk: using the built-in shapes. %s", HOW_TO_GET_CIFAR10)
+    _log.warning("CIFAR-10 is not on disk, so the built-in shapes are used. %s", HOW_TO_GET_CIFAR10)
 
 
 def _prepare(name: str, root: str | Path, source: Path | None) -> Prepared:
-    key = json.dumps([CACHE_VERSION, cifar10.source_key(source) if source else shapes.SHAPES_VERSION])
+    key = json.dumps([CACHE_VERSION, source_key(source) if source else shapes.SHAPES_VERSION])
     folder = Path(root) / "raw" / "cache" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     # without the lock, so that a prepared set can be read from a read-only disk
     if prepared := _read_manifest(folder):
@@ -141,7 +145,7 @@ def _prepare(name: str, root: str | Path, source: Path | None) -> Prepared:
 
 
 def _read_manifest(folder: Path) -> Prepared | None:
-    """What the manifest says, if the folder is whole."""
+    """Return what the manifest says, if the folder is complete."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         whole = all((folder / file).stat().st_size == size for file, size in manifest["bytes"].items())
@@ -161,7 +165,7 @@ def _read_manifest(folder: Path) -> Prepared | None:
 
 
 def _build(name: str, source: Path | None, folder: Path) -> Prepared:
-    """Decode or draw the images into ``folder``; only called by the holder of its lock."""
+    """Decode or draw the images into `folder`; the caller must have acquired its lock."""
     arrays, about = _decode_cifar10(source) if source else _draw_shapes()
     partial = folder.with_suffix(".partial")
     for leftover in (partial, folder):
@@ -198,12 +202,12 @@ def _build(name: str, source: Path | None, folder: Path) -> Prepared:
 
 
 def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images with a fourth byte to each pixel, as clutter reads them."""
+    """Return images with a fourth byte for each pixel, which is how clutter reads them."""
     return np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)))
 
 
 def _held_out_last(labels: NDArray[np.int64], percent: int) -> tuple[NDArray[np.int64], int]:
-    """Positions in the file, those of the first split first, and how many these are."""
+    """Return positions in the file, the first split's before the second's, and how many the first split has."""
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         positions = np.flatnonzero(labels == label)
@@ -213,12 +217,14 @@ def _held_out_last(labels: NDArray[np.int64], percent: int) -> tuple[NDArray[np.
 
 
 def _find_near_duplicates(folder: Path, sizes: dict[str, int]) -> list[tuple[str, int, int, str]]:
-    """Write which images may lend fragments; return why others may not: (split, its place, the test image's, kind).
+    """Write which images may lend fragments; return why others may not: (split, place, place of the test image, kind).
 
-    An image of the training file may not if any of the test file looks like it; one of the bank, if a scored one does.
-    Places are those in the files that the splits were cut from.
+    An image of the training file may not if any image of the test file looks like it. An image of the bank may not if
+    an image of the split "test" does. Places are positions in the files that the splits were cut from.
     """
-    from attn_tutorial.datasets.near_duplicates import near_duplicates  # here: every command would wait for scipy
+    from attn_tutorial.datasets.near_duplicates import (
+        near_duplicates,
+    )  # imported here, because every command would wait for scipy
 
     images, index = (
         {file: np.load(folder / f"{file}_{part}.npy", mmap_mode="r") for file in HELD_OUT}
@@ -243,7 +249,7 @@ def _find_near_duplicates(folder: Path, sizes: dict[str, int]) -> list[tuple[str
 
 
 def _count_near_duplicates(pairs: list[tuple[str, int, int, str]]) -> dict[str, dict[str, int]]:
-    """Number of images, each counted once, under the first of its kinds."""
+    """Return the number of images by split and kind, each image counted once, under the first of its kinds."""
     kinds = ("exact", "perceptual", "mirrored")
     counts = {split: dict.fromkeys(kinds, 0) for split in ("train", "val", "bank")}
     best: dict[tuple[str, int], str] = {}
@@ -256,7 +262,7 @@ def _count_near_duplicates(pairs: list[tuple[str, int, int, str]]) -> dict[str, 
 
 def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]]:
     try:
-        decoded = cifar10.read_cifar10(source)
+        decoded = read_cifar10(source)
     except OSError as error:
         raise ImageSourceError(f"{source} cannot be read ({error}). Check its permissions.") from error
     arrays: dict[str, NDArray] = {
@@ -267,7 +273,7 @@ def _decode_cifar10(source: Path) -> tuple[dict[str, NDArray], dict[str, object]
     }
     about: dict[str, object] = {
         "source": decoded.source,
-        "classes": cifar10.CLASSES,
+        "classes": CLASSES,
         "archive_sha256": decoded.archive_sha256,
     }
     return arrays, about

@@ -4,23 +4,27 @@ import ast
 import re
 from pathlib import Path
 
-from attn_tutorial.clutter import CLUTTER_VERSION, noise_bank
-from attn_tutorial.clutter.draws import Stream
-from attn_tutorial.clutter.layers import fragments, strokes
+from attn_tutorial.clutter import noise_bank
+from attn_tutorial.clutter.layers import fragments, stream_numbers, strokes
+from attn_tutorial.clutter.names import CANVAS_VERSION, LAYER_VERSIONS, SEEN_TYPES, versions_drawn
 from attn_tutorial.datasets import SPLITS, philox, store
 
 PAGE = (Path(__file__).parents[2] / "book" / "benchmark.md").read_text()
 TEXT = " ".join(PAGE.split())
 
 
-def test_it_is_about_this_version():
-    assert f"This page specifies version {CLUTTER_VERSION} of the clutter benchmark" in TEXT
-    assert f"version {CLUTTER_VERSION}, made from CIFAR-10" in TEXT
+def named(versions):
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def test_it_is_about_these_versions():
+    assert f"the clutter benchmark ({named({'canvas': CANVAS_VERSION, **LAYER_VERSIONS})}: " in TEXT
+    assert f"*Attention in Clutter* ({named(versions_drawn(SEEN_TYPES, (5,)))}), made from CIFAR-10" in TEXT
 
 
 def test_streams_and_splits_have_their_numbers():
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", PAGE, flags=re.MULTILINE)
-    assert {name: int(number) for name, number in rows} == {stream.name: stream.value for stream in Stream}
+    assert {name: int(number) for name, number in rows} == stream_numbers()
     assert ", ".join(f"`{name}` {number}" for number, name in enumerate(SPLITS)) in TEXT
 
 

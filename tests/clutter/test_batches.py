@@ -41,5 +41,5 @@ def test_input_is_near_zero_mean_and_unit_deviation():
 
 
 def test_a_batch_larger_than_the_set_is_refused(train):
-    with pytest.raises(ValueError, match="allowed is 1 to 60"):
+    with pytest.raises(ValueError, match="from 1 to the number of images, 60, but got 61"):
         Batches(train, Clutter(), 61)

@@ -7,8 +7,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from attn_tutorial.clutter import Batches, Clutter, to_input
+from attn_tutorial.clutter.layers.noise import noise_fields
 from attn_tutorial.clutter.names import CLUTTER_TYPES
-from attn_tutorial.clutter.noise_bank import noise_bank, noise_fields
+from attn_tutorial.clutter.noise_bank import noise_bank
 from attn_tutorial.clutter.tables import _table
 from attn_tutorial.datasets.images import ImageSet
 

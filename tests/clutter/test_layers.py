@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
-from attn_tutorial.clutter import severity as levels
-from attn_tutorial.clutter.background import shuffled
+from attn_tutorial.clutter.layers import fragments, mosaic, noise, strokes, veil
+from attn_tutorial.clutter.severity import LEAST_VISIBLE
+from attn_tutorial.clutter.shuffled import shuffled
 
 KINDS = [*((name,) for name in CLUTTER_TYPES), CLUTTER_TYPES]
 NAMES = [*CLUTTER_TYPES, "all"]
@@ -60,7 +61,7 @@ def test_the_mask_is_true_to_the_pixels(train, types, severity):
 @pytest.mark.parametrize("types", KINDS, ids=NAMES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_at_least_60_percent_of_the_tile_stay_visible(train, types, severity):
-    least = -(-levels.LEAST_VISIBLE * 32 * 32 // 100)
+    least = -(-LEAST_VISIBLE * 32 * 32 // 100)
     for seed in range(10 if (types, severity) == (CLUTTER_TYPES, 5) else 1):
         assert rendered(types, severity, train, seed=seed).visible_mask.sum((1, 2)).min() >= least
 
@@ -92,7 +93,7 @@ def test_severities_keep_the_noise(train):
 
 
 @pytest.mark.parametrize(
-    ("name", "weights"), [("veil", levels.VEIL_ALPHA), ("mosaic", levels.MOSAIC_CONTRAST)], ids=["veil", "mosaic"]
+    ("name", "weights"), [("veil", veil.LEVELS), ("mosaic", mosaic.LEVELS)], ids=["veil", "mosaic"]
 )
 def test_veil_and_mosaic_blend_one_image_in_at_every_severity(make_images, one_colour, name, weights):
     images = replace(make_images(12, "test"), fragments=one_colour)
@@ -116,8 +117,8 @@ def test_veil_and_mosaic_blend_one_image_in_at_every_severity(make_images, one_c
 def test_shuffled_shows_each_block_once_in_every_sixteen_cells(make_images):
     pool = torch.arange(16).view(4, 4).repeat_interleave(8, 0).repeat_interleave(8, 1)
     pool = torch.stack((pool, pool + 16)).to(torch.int32)
-    words = torch.randint(2**32, (6, 48), generator=torch.Generator().manual_seed(0))
-    shown = shuffled(torch.tensor([0, 1] * 3), words, 48, pool)
+    order = torch.randint(2**32, (6, 12, 4), generator=torch.Generator().manual_seed(0))
+    shown = shuffled(torch.tensor([0, 1] * 3), order, 48, pool)
     cells = shown.view(6, 6, 8, 6, 8).permute(0, 1, 3, 2, 4).reshape(6, 36, 64)
     assert (cells == cells[..., :1]).all()
     for row, cell in enumerate(cells[..., 0]):
@@ -127,7 +128,7 @@ def test_shuffled_shows_each_block_once_in_every_sixteen_cells(make_images):
 
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_fragments_follow_the_severity_table(train, severity):
-    level = levels.fragment_levels(32)[severity]
+    level = fragments.fragment_levels(32)[severity]
     batch = rendered(("fragments", "noise"), severity, train)
     hidden = 32 * 32 - batch.visible_mask.sum((1, 2))
     assert hidden.max() <= level.overlap
@@ -141,9 +142,9 @@ def test_fragments_follow_the_severity_table(train, severity):
 
 def test_every_fragment_pixel_comes_from_its_own_source(make_images, one_colour):
     target = replace(make_images(30, "test"), fragments=one_colour)
-    noise = rendered(("noise",), 5, target)
+    background = rendered(("noise",), 5, target)
     both = rendered(("fragments", "noise"), 5, target)
-    painted = (both.canvas != noise.canvas).any(1)
+    painted = (both.canvas != background.canvas).any(1)
     for i in range(30):
         colours = set(both.canvas[i, 0][painted[i]].tolist())
         assert colours <= {10 * (int(f) - 200) for f in both.fragment_id[i]}
@@ -151,32 +152,32 @@ def test_every_fragment_pixel_comes_from_its_own_source(make_images, one_colour)
 
 
 def test_topmost_fragments_are_found_by_exact_floats():
-    assert max(count for count, _, _ in levels.FRAGMENTS) <= 24  # one bit each, in a float of 24
+    assert max(count for count, _, _ in fragments.LEVELS) <= 24  # one bit each, in a float of 24
 
 
 @pytest.fixture
 def many_wide_strokes(monkeypatch):
-    monkeypatch.setattr(levels, "STROKES", ((0, 0), *((30, 8),) * 5))
+    monkeypatch.setattr(strokes, "LEVELS", ((0, 0), *((30, 8),) * 5))
 
 
 def test_a_stroke_that_would_hide_too_much_is_skipped(train, many_wide_strokes, monkeypatch):
-    least = -(-levels.LEAST_VISIBLE * 32 * 32 // 100)
+    least = -(-LEAST_VISIBLE * 32 * 32 // 100)
     batch = rendered(("fragments", "strokes"), 5, train)
     assert batch.visible_mask.sum((1, 2)).min() >= least
     # A skipped stroke leaves no pixel, on the tile or beside it.
     assert (batch.canvas == on_canvas(train.images, batch)).all(1)[batch.visible_mask].all()
-    monkeypatch.setattr(levels, "LEAST_VISIBLE", 0)
+    monkeypatch.setattr(strokes, "LEAST_VISIBLE", 0)
     unlimited = rendered(("fragments", "strokes"), 5, train)
     assert (unlimited.visible_mask.sum((1, 2)) < least).all()
     beside = ~in_boxes(batch)
-    fragments = rendered(("fragments",), 5, train).canvas
-    painted, all_painted = (((b.canvas != fragments).any(1) & beside).sum() for b in (batch, unlimited))
+    without = rendered(("fragments",), 5, train).canvas
+    painted, all_painted = (((b.canvas != without).any(1) & beside).sum() for b in (batch, unlimited))
     assert 0 < painted < all_painted
 
 
 def test_noise_follows_the_severity_table(train):
     outside = ~in_boxes(rendered((), 0, train))
-    for severity, sd in enumerate(levels.NOISE_SD):
+    for severity, sd in enumerate(noise.LEVELS):
         canvas = rendered(("noise",), severity, train).canvas
         assert canvas.permute(0, 2, 3, 1)[outside].double().std() / 255 == pytest.approx(sd / 1000, rel=0.1)
 

@@ -2,9 +2,8 @@ import hashlib
 
 import torch
 
-from attn_tutorial.clutter.background import noise
-from attn_tutorial.clutter.noise_bank import FIELD_SD, FIELDS, PERIOD, noise_bank, noise_fields
-from attn_tutorial.clutter.severity import NOISE_SD
+from attn_tutorial.clutter.layers.noise import LEVELS, noise, noise_fields
+from attn_tutorial.clutter.noise_bank import FIELD_SD, FIELDS, PERIOD, noise_bank
 from attn_tutorial.datasets.pixels import unpacked
 
 
@@ -27,9 +26,9 @@ def test_amplitude_falls_as_one_over_frequency():
 
 
 def test_fields_on_grey_have_the_strength_of_their_severity():
-    fields = unpacked(noise_fields(torch.device("cpu")))[..., :3].view(len(NOISE_SD), FIELDS, PERIOD, PERIOD, 3)
+    fields = unpacked(noise_fields(torch.device("cpu")))[..., :3].view(len(LEVELS), FIELDS, PERIOD, PERIOD, 3)
     bank = noise_bank().double()
-    for on_grey, sd in zip(fields.double(), NOISE_SD, strict=True):
+    for on_grey, sd in zip(fields.double(), LEVELS, strict=True):
         exact = (128 + bank * 255 * sd / (1000 * FIELD_SD)).clamp(0, 255)
         assert (on_grey - exact).abs().max() < 0.52  # rounded to whole levels, from strengths held to 1/4096
 

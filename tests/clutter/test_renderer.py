@@ -130,7 +130,7 @@ def test_a_pixel_takes_four_bytes_in_one_piece(train):
     assert to_input(canvas).is_contiguous(memory_format=torch.channels_last)
 
 
-# Pins version 2 of the benchmark: if one changes, CLUTTER_VERSION must, and every record is void.
+# Pins the pixels: if one changes, the version of its part in `clutter.names` must change as well.
 GOLDEN = {
     ("fragments+noise", 0, 0): "ae9a3b03077e20da",
     ("fragments+noise", 3, 0): "1fb22048697b4ac0",
@@ -159,15 +159,15 @@ def test_golden_pixels(types, severity, feather, make_images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"types": ("fragment",)}, "did you mean 'fragments'"),
-        ({"types": "fragments"}, "give a tuple of names"),
+        ({"types": ("fragment",)}, "Did you mean 'fragments'"),
+        ({"types": "fragments"}, "must be a tuple of names"),
         ({"severity": 6}, "from 0 to 5"),
         ({"severity": 2.0}, "from 0 to 5"),
         ({"severity": True}, "from 0 to 5"),
         ({"severity": ()}, "from 0 to 5"),
         ({"severity": (0, 9)}, "from 0 to 5"),
-        ({"canvas": 15}, "at least that of the images"),
-        ({"canvas": 48.0}, "at least that of the images"),
+        ({"canvas": 15}, "at least as large as the images"),
+        ({"canvas": 48.0}, "at least as large as the images"),
         ({"seed": -1}, "from 0 to"),
         ({"seed": 2**32}, "from 0 to"),
     ],
@@ -194,16 +194,18 @@ def test_bad_arguments_are_named(arguments, message):
 def test_images_of_another_type_or_size_are_refused(train, shape, dtype):
     images = replace(train, images=torch.zeros(shape, dtype=dtype))
     for given, pool in ((images, None), (train, images)):
-        with pytest.raises(ValueError, match=r"were given; clutter is defined for square uint8 images"):
+        with pytest.raises(ValueError, match=r"must be square and uint8, of shape .*, but got torch"):
             Clutter().render(given, torch.arange(2), fragments=pool)
 
 
 def test_a_canvas_smaller_than_its_tile_is_refused(train):
-    with pytest.raises(ValueError, match="canvas 31 was given with images of 32 px"):
+    with pytest.raises(
+        ValueError, match="`canvas` must be at least as large as the images, which have 32 px, but got 31"
+    ):
         Clutter(canvas=31).render(train, torch.arange(2))
 
 
 def test_fragments_of_another_size_are_refused(train):
     pool = replace(train, images=torch.zeros(60, 16, 16, 3, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="images of 32 px were given with images of 16 px"):
+    with pytest.raises(ValueError, match="must have the same size, but got 32 px and 16 px"):
         Clutter().render(train, torch.arange(2), fragments=pool)

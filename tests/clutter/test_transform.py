@@ -111,21 +111,21 @@ def test_workers_draw_apart(train):
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        (torch.zeros(2, 3, 32, 32), "type torch.float32 .* before v2.ToDtype"),
-        (torch.zeros(2, 1, 32, 32, dtype=torch.uint8), r"shape \(2, 1, 32, 32\) .* v2.RGB"),
+        (torch.zeros(2, 3, 32, 32), "got torch.float32 .* before v2.ToDtype"),
+        (torch.zeros(2, 1, 32, 32, dtype=torch.uint8), r"shape \(2, 1, 32, 32\)\. .* v2.RGB"),
         (torch.zeros(2, 32, 32, 3, dtype=torch.uint8), r"shape \(2, 32, 32, 3\)"),
         (torch.zeros(32, 32, dtype=torch.uint8), r"shape \(32, 32\)"),
-        (torch.zeros(2, 3, 28, 28, dtype=torch.uint8), "images of 28 px were given with images of 32 px"),
+        (torch.zeros(2, 3, 28, 28, dtype=torch.uint8), "same size, but got 28 px and 32 px"),
         (torch.zeros(2, 3, 32, 28, dtype=torch.uint8), "square"),
-        (Image.new("RGB", (32, 32)), "no tensor was given; .* v2.ToImage"),
-        (np.zeros((2, 3, 32, 32), np.uint8), "no tensor was given"),
-        ([tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8))] * 2, "with Image, Image was given"),
+        (Image.new("RGB", (32, 32)), "got no tensor.* v2.ToImage"),
+        (np.zeros((2, 3, 32, 32), np.uint8), "got no tensor"),
+        ([tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8))] * 2, "got Image, Image"),
         (
             (
                 tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8)),
                 tv_tensors.Mask(torch.zeros(32, 32, dtype=torch.bool)),
             ),
-            "with Image, Mask was given",
+            "got Image, Mask",
         ),
     ],
     ids=["float", "grey", "channels last", "no channels", "size", "not square", "PIL", "array", "two", "mask"],
@@ -136,15 +136,15 @@ def test_bad_samples(train, sample, message):
 
 
 def test_bad_settings_are_said_at_once(train, make_images):
-    with pytest.raises(ValueError, match="use ClutterDataset for this control"):
+    with pytest.raises(ValueError, match="Use ClutterDataset for this control"):
         AddClutter(train, Clutter(fragment_classes="other"))
-    with pytest.raises(ValueError, match="at least as large as its tile"):
+    with pytest.raises(ValueError, match="at least as large as the images"):
         AddClutter(train, Clutter(canvas=24))
-    with pytest.raises(ValueError, match="fewer than 2 images"):
+    with pytest.raises(ValueError, match="at least 2 images"):
         AddClutter(make_images(10), Clutter())
 
 
 def test_images_and_pool_must_share_a_device(train):
     sample = torch.zeros(2, 3, 32, 32, dtype=torch.uint8, device="meta")
-    with pytest.raises(ValueError, match=r"images on meta were given with a pool on cpu; .* pool.to\(\"meta\"\)"):
+    with pytest.raises(ValueError, match=r"pool's device, cpu, but got images on meta.* pool.to\(\"meta\"\)"):
         AddClutter(train, CLUTTER)(sample)

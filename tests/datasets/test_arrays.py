@@ -85,16 +85,16 @@ def test_the_fingerprint_is_of_pixels_and_labels(pixels):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ([[1, 2], [3, 4]], "images as a list were given; .*numpy.stack"),
-        (np.zeros((4, 32, 32, 3)), r"type float64 were given; .*convert to uint8"),
-        (torch.zeros(4, 3, 32, 32), r"type torch.float32 were given; .*convert to uint8"),
-        (np.zeros((4, 32, 32), np.uint8), r"shape \(4, 32, 32\) were given; .*grey images three equal channels"),
-        (np.zeros((32, 32, 3), np.uint8), r"shape \(32, 32, 3\) were given"),
-        (np.zeros((4, 32, 32, 4), np.uint8), r"shape \(4, 32, 32, 4\) were given"),
-        (np.zeros((4, 32, 28, 3), np.uint8), r"shape \(4, 32, 28, 3\) were given; .*crop or resize"),
-        (torch.zeros(4, 3, 32, 28, dtype=torch.uint8), r"shape \(4, 3, 32, 28\) were given; .*crop or resize"),
-        (np.zeros((4, 30, 30, 3), np.uint8), r"multiple of 4 from 16 up"),
-        (np.zeros((4, 12, 12, 3), np.uint8), r"multiple of 4 from 16 up"),
+        ([[1, 2], [3, 4]], "but got a list.*numpy.stack"),
+        (np.zeros((4, 32, 32, 3)), r"but got float64.*convert them to uint8"),
+        (torch.zeros(4, 3, 32, 32), r"but got torch.float32.*convert them to uint8"),
+        (np.zeros((4, 32, 32), np.uint8), r"shape \(4, 32, 32\)\. .*grey images three equal channels"),
+        (np.zeros((32, 32, 3), np.uint8), r"shape \(32, 32, 3\)\. "),
+        (np.zeros((4, 32, 32, 4), np.uint8), r"shape \(4, 32, 32, 4\)\. "),
+        (np.zeros((4, 32, 28, 3), np.uint8), r"shape \(4, 32, 28, 3\)\. .*Crop or resize"),
+        (torch.zeros(4, 3, 32, 28, dtype=torch.uint8), r"shape \(4, 3, 32, 28\)\. .*Crop or resize"),
+        (np.zeros((4, 30, 30, 3), np.uint8), r"multiple of 4 and at least 16"),
+        (np.zeros((4, 12, 12, 3), np.uint8), r"multiple of 4 and at least 16"),
         (np.zeros((0, 32, 32, 3), np.uint8), r"at least one image"),
     ],
 )
@@ -106,15 +106,15 @@ def test_bad_images(images, message):
 @pytest.mark.parametrize(
     ("labels", "classes", "message"),
     [
-        ([0] * 11, None, r"shape \(11,\) were given with 12 images; allowed are .* shape \(12,\)"),
+        ([0] * 11, None, r"shape \(12,\), one per image, but got .* shape \(11,\)"),
         ([[0]] * 12, None, r"shape \(12, 1\)"),
-        ([0.5] * 12, None, "type float64"),
-        (torch.full((12,), 0.5), None, "type torch.float32"),
-        ([True] * 12, None, "type bool"),
-        (["cat", "dog"] * 6, None, "type <U3 .*allowed are whole numbers.*names as `classes`"),
-        ([-1] + [0] * 11, None, "labels from -1 to 0 were given"),
-        (LABELS, ["a", "b"], "labels from 0 to 2 were given; allowed are .*, here 0 to 1"),
-        (None, ["a"], "without labels"),
+        ([0.5] * 12, None, "got float64"),
+        (torch.full((12,), 0.5), None, "got torch.float32"),
+        ([True] * 12, None, "got bool"),
+        (["cat", "dog"] * 6, None, "must be whole numbers.* got <U3 .*names as `classes`"),
+        ([-1] + [0] * 11, None, "but got -1 to 0"),
+        (LABELS, ["a", "b"], "number of classes - 1, which is 1, but got 0 to 2"),
+        (None, ["a"], "together with `labels`"),
     ],
 )
 def test_bad_labels(pixels, labels, classes, message):
@@ -125,5 +125,5 @@ def test_bad_labels(pixels, labels, classes, message):
 def test_too_few_images_of_a_class_for_fragments(pixels):
     images = as_image_set(pixels, [0] * 11 + [1])
     Clutter(("noise",), canvas=32).render(images, [0])
-    with pytest.raises(ValueError, match="fewer than 2 images"):
+    with pytest.raises(ValueError, match="at least 2 images"):
         Clutter(("fragments",), canvas=32).render(images, [0])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from attn_tutorial.datasets import store
 from attn_tutorial.datasets.images import ImageSet, load_images
 from attn_tutorial.datasets.sources import cifar10, shapes
 from attn_tutorial.datasets.sources.cifar10 import CLASSES
@@ -81,7 +82,7 @@ def test_order_of_the_file_is_kept(tmp_path: Path, folder: Path, root: Path, mon
         train = cifar10.Split(decoded.train.images[order], decoded.train.labels[order])
         return replace(decoded, train=train)
 
-    monkeypatch.setattr(cifar10, "read_cifar10", read_mixed)
+    monkeypatch.setattr(store, "read_cifar10", read_mixed)
     labels = np.repeat(np.arange(10), TRAIN)[order]
     seen = np.array([(labels[:position] == label).sum() for position, label in enumerate(labels)])
     for split, chosen in (("train", seen < 27), ("val", seen >= 27)):
@@ -106,7 +107,9 @@ def test_take(folder: Path, root: Path) -> None:
 @pytest.mark.parametrize("count", [0, -10, 15, 280])
 def test_take_refuses(folder: Path, root: Path, count: int) -> None:
     images = load_images("cifar10", "train", root, folder)
-    with pytest.raises(ValueError, match=f"{count} images of cifar10 train .* multiples of 10, from 10 to 270"):
+    with pytest.raises(
+        ValueError, match=f"images of cifar10 train must be a multiple of 10 from 10 to 270, .* but got {count}"
+    ):
         images.take(count)
 
 
@@ -189,7 +192,7 @@ def test_who_may_not_lend_is_replaced_by_the_next_of_its_class(seed: int, make_i
     may = torch.rand(24, generator=generator) < 0.6
     images = replace(make_images(24), labels=labels, classes=("a", "b", "c"), may_lend=may)
     if min(int(((labels == c) & may).sum()) for c in range(3)) < 2:
-        with pytest.raises(InputError, match="fewer than 2 images that may be fragments"):
+        with pytest.raises(InputError, match="at least 2 images that may be fragments"):
             images.pick(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64))
         return
     for label in range(3):
@@ -203,8 +206,8 @@ def test_who_may_not_lend_is_replaced_by_the_next_of_its_class(seed: int, make_i
             other = next_that_may(members, members.index(expected) + 1, may)
             assert images.pick(class_word, word, own).item() == other != expected
     drawn = torch.randint(0, 2**32, (2, 100, 10), generator=generator)
-    but_class = torch.arange(100) % 3
-    picked = images.pick(*drawn, but_class=but_class)
+    except_class = torch.arange(100) % 3
+    picked = images.pick(*drawn, except_class=except_class)
     assert may[picked].all()
-    assert (labels[picked] != but_class[:, None]).all()
+    assert (labels[picked] != except_class[:, None]).all()
     assert set(labels[picked][0].tolist()) == {1, 2}

@@ -157,13 +157,17 @@ def test_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("images", "of", "message"),
     [
-        (np.zeros((2, 32, 32, 3)), photos(1), r"images is float64 of shape \(2, 32, 32, 3\)\. Allowed is uint8"),
-        (photos(1), np.zeros((2, 3, 32, 32), np.uint8), r"of is uint8 of shape \(2, 3, 32, 32\)\. Allowed"),
-        (np.zeros((2, 32, 16, 3), np.uint8), photos(1), "images is uint8"),
-        (photos(1), np.zeros((32, 32, 3), np.uint8), "of is uint8"),
-        (photos(1, 12), photos(1), "from 16 up. Convert, cut or scale"),
+        (np.zeros((2, 32, 32, 3)), photos(1), r"`images` must be uint8 .* but got float64 of shape \(2, 32, 32, 3\)"),
+        (
+            photos(1),
+            np.zeros((2, 3, 32, 32), np.uint8),
+            r"`of` must .* but got uint8 of shape \(2, 3, 32, 32\)",
+        ),
+        (np.zeros((2, 32, 16, 3), np.uint8), photos(1), "`images` must be uint8"),
+        (photos(1), np.zeros((32, 32, 3), np.uint8), "`of` must be uint8"),
+        (photos(1, 12), photos(1), "at least 16, .* Convert, cut or scale"),
         (photos(1, 18), photos(1), "a multiple of 4"),
-        (photos(1, 16), photos(1), "images have 16 pixels a side, and those of the other array 32"),
+        (photos(1, 16), photos(1), "the same size, but got 16 and 32 pixels a side"),
     ],
 )
 def test_bad_input(images: Images, of: Images, message: str) -> None:

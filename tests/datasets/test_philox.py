@@ -85,11 +85,11 @@ def test_streams_epochs_images_and_keys_all_change_the_words():
     index = torch.tensor([4])
     base = Draws((0, 0), index, 0)(Stream.TILE)
     others = [
-        Draws((0, 0), index, 0)(Stream.NOISE),
+        Draws((0, 0), index, 0)(Stream.ORDER),
         Draws((0, 0), index, 1)(Stream.TILE),
         Draws((0, 0), index + 1, 0)(Stream.TILE),
         Draws((1, 0), index, 0)(Stream.TILE),
         Draws((0, 1), index, 0)(Stream.TILE),
     ]
     assert all(not torch.equal(base, other) for other in others)
-    assert torch.equal(Draws((0, 0), index, 0).together({Stream.NOISE: 2, Stream.TILE: 3})[Stream.TILE][:, 0], base)
+    assert torch.equal(Draws((0, 0), index, 0).together({Stream.ORDER: 2, Stream.TILE: 3})[Stream.TILE][:, 0], base)

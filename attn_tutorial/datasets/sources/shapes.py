@@ -1,9 +1,9 @@
 """The built-in image set: ten classes of shapes at 32×32, drawn in integers, with exact object masks.
 
-Only the outline tells the class. Colours, textures, position, size and rotation are drawn independently of
-it, and the object may be lighter or darker than what lies behind it, so no weighted sum of pixels separates
-the classes. Integer arithmetic alone is used because drawing libraries and floating-point functions differ
-between versions and machines, while results on different pixels must never be pooled.
+Only the outline shows the class. Colours, textures, position, size and rotation are drawn independently of it, and the
+object may be lighter or darker than its background, so no weighted sum of pixels separates the classes. All arithmetic
+is in integers, because drawing libraries and floating-point functions differ between versions and machines, and results
+on different pixels must never be pooled.
 """
 
 from collections.abc import Callable
@@ -44,9 +44,9 @@ SINE: Ints = np.array(_HALF_SINE + tuple(-value for value in _HALF_SINE), dtype=
 
 
 def philox(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint64]:
-    """Philox4x32 with ten rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+    """Return the words of Philox4x32 with ten rounds (Salmon et al., "Parallel random numbers", SC 2011).
 
-    ``counter`` is (N, 4), every entry below 2**32; so is every entry of the (N, 4) result.
+    `counter` and the result are (N, 4), with every entry less than 2**32.
     """
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
@@ -62,7 +62,7 @@ def philox(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint
 
 
 class _Draws:
-    """The random integers of a row of images: a pure function of (split, class, number of the image)."""
+    """Gives the random integers of a row of images: a pure function of (split, class, number of the image)."""
 
     def __init__(self, split: int, label: int, numbers: range) -> None:
         words = []
@@ -74,7 +74,7 @@ class _Draws:
         self._words = iter(np.concatenate(words, axis=1).T)
 
     def between(self, lowest: int | Ints, highest: int | Ints) -> Ints:
-        """One integer for each image, uniform over ``lowest`` to ``highest``, both included; (N,)."""
+        """Return one integer for each image, (N,), uniform from `lowest` to `highest`, both included."""
         span = np.asarray(highest, dtype=np.int64) - lowest + 1
         return (lowest + ((next(self._words).astype(np.int64) * span) >> 32)).astype(np.int32)
 
@@ -109,7 +109,7 @@ def _cross(u: Ints, v: Ints) -> Bools:
 
 
 def _star(u: Ints, v: Ints) -> Bools:
-    # a five-pointed star is what lies inside at least four of its five lines, each cos 72° from the centre
+    # a five-pointed star is the area inside at least four of its five lines, each cos 72° from the centre
     inside = np.zeros(u.shape, dtype=np.int8)
     for along, across in ((0, 1024), (974, 316), (-974, 316), (602, -828), (-602, -828)):
         inside += along * u + across * v <= 316 * 1024
@@ -172,7 +172,7 @@ _TEXTURES = (_plain, _stripes, _checks, _dots)
 
 
 def _turned(origin_x: Ints, origin_y: Ints, angle: Ints, scale: Ints) -> tuple[Ints, Ints]:
-    """Coordinates of every sample, turned by ``angle`` and scaled by ``scale``/16384; 2 × (N, S, S)."""
+    """Return the coordinates of every sample, turned by `angle` and scaled by `scale`/16384; 2 × (N, S, S)."""
     samples = np.arange(TILE * _FINE, dtype=np.int32) * (_PIXEL // _FINE) + _PIXEL // (2 * _FINE)
     x = samples - origin_x[:, None]
     y = samples - origin_y[:, None]
@@ -184,13 +184,13 @@ def _turned(origin_x: Ints, origin_y: Ints, angle: Ints, scale: Ints) -> tuple[I
 
 
 def _colour(mean: Ints, hue: Ints, strength: Ints) -> Ints:
-    """Red, green and blue with the given mean and hue; (N, 3)."""
+    """Return red, green and blue with the given mean and hue; (N, 3)."""
     thirds = hue[:, None] + np.array([0, 85, 171], dtype=np.int32)
     return mean[:, None] + ((SINE[thirds % _TURN] * strength[:, None]) >> 14)
 
 
 def _surface(draw: _Draws, mean: Ints) -> tuple[Bools, Ints]:
-    """A texture of two colours near one brightness: where the second lies (N, S, S), and both (2, N, 3)."""
+    """Return a texture of two similarly bright colours: where the second one is (N, S, S), and both (2, N, 3)."""
     hue, strength = draw.between(0, _TURN - 1), draw.between(10, 45)
     other_hue, step = hue + draw.between(-25, 25), draw.between(11, 15)
     sign = 2 * draw.between(0, 1) - 1
@@ -208,7 +208,7 @@ def _surface(draw: _Draws, mean: Ints) -> tuple[Bools, Ints]:
 
 
 def _count(samples: Bools) -> Ints:
-    """How many of a pixel's samples are set, 0 to 16; (N, S, S) -> (N, 32, 32)."""
+    """Return how many of a pixel's samples are set, 0 to 16; (N, S, S) -> (N, 32, 32)."""
     ones = samples.view(np.uint8)
     rows = ones[:, 0::4] + ones[:, 1::4] + ones[:, 2::4] + ones[:, 3::4]
     return (rows[..., 0::4] + rows[..., 1::4] + rows[..., 2::4] + rows[..., 3::4]).astype(np.int32)
@@ -239,21 +239,21 @@ def _draw(split: int, label: int, numbers: range) -> tuple[NDArray[np.uint8], Bo
 
 
 def draw_shapes(split: str, per_class: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], Bools]:
-    """Draw ``per_class`` images of every class; image j of a class is the same whatever ``per_class`` is.
+    """Draw `per_class` images of every class; image j of a class does not depend on `per_class`.
 
     Args:
-        split: "train" or "test": the two draw from separate streams.
+        split: "train" or "test", which have separate random streams.
         per_class: number of images of each of the ten classes.
 
     Returns:
         images (N, 32, 32, 3) uint8, labels (N,) int64 and object masks (N, 32, 32) bool, sorted by class.
-        The object is 14 to 26 px across and wholly inside; a mask pixel is set where the object covers at
-        least half of it. The mean over red, green and blue of any object colour differs from that of any
-        background colour by 40 or more.
+        The object is 14 to 26 px across and completely inside the image; a mask pixel is set where the object covers at
+        least half of it. The means over red, green and blue of any object colour and any background colour differ by
+        40 or more.
 
     """
     if split not in _STREAMS:
-        raise ValueError(f"Unknown split {split!r}. Drawn are train and test; cut val and bank from these.")
+        raise ValueError(f"`split` must be 'train' or 'test', but got {split!r}. Cut val and bank from these two.")
     images = np.empty((len(CLASSES) * per_class, TILE, TILE, 3), dtype=np.uint8)
     masks = np.empty(images.shape[:3], dtype=np.bool_)
     for label in range(len(CLASSES)):

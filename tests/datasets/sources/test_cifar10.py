@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from attn_tutorial.datasets.sources import cifar10
-from attn_tutorial.datasets.sources.cifar10 import CLASSES, ImageSourceError, find_source, read_cifar10, source_key
+from attn_tutorial.datasets.sources.cifar10 import CLASSES, ImageSourceError, read_cifar10
+from attn_tutorial.datasets.sources.finding import find_source, source_key
 
 PER_CLASS = 10
 
@@ -180,7 +181,7 @@ def test_unpacked_batches(tmp_path: Path) -> None:
 def test_official_archive_only_with_its_md5(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     files, truth = batch_files()
     path = tar(tmp_path / name, files)
-    with pytest.raises(ImageSourceError, match=f"official archive {cifar10.ARCHIVE_MD5}"):
+    with pytest.raises(ImageSourceError, match=f"official archive, {cifar10.ARCHIVE_MD5}"):
         read_cifar10(path)
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", hashlib.md5(path.read_bytes()).hexdigest())
     decoded = read_cifar10(path)
@@ -282,7 +283,7 @@ def test_archive_whose_checksum_is_wrong_or_cut_off(tmp_path: Path) -> None:
 def test_truncated_official_archive(tmp_path: Path) -> None:
     path = tar(tmp_path / cifar10.ARCHIVE_NAME, batch_files()[0])
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ImageSourceError, match=r"has the md5 .* incomplete or altered.*data fetch"):
+    with pytest.raises(ImageSourceError, match=r"must have the md5 .* incomplete or altered.*data fetch"):
         read_cifar10(path)
 
 
@@ -312,9 +313,9 @@ def _put(name: str, data: bytes):
         ),
         (
             _put("test/dog/big.png", encoded(np.zeros((64, 32, 3), np.uint8))),
-            r"big\.png .* 32×64 pixels.* 32×32",
+            r"big\.png .* 32×32 pixels, but has 32×64",
         ),
-        (_put("test/dog/vast.png", b"x" * 70_000), r"vast\.png .* 70,000 bytes, too many"),
+        (_put("test/dog/vast.png", b"x" * 70_000), r"vast\.png .* at most 65,536 bytes, but has 70,000"),
         (
             _put("train/zebra/0000.png", encoded(pixels("train", 0, 0))),
             "unknown class folder zebra.*airplane, auto",
@@ -322,7 +323,7 @@ def _put(name: str, data: bytes):
         (_put("train/cat/more/0000.png", encoded(pixels("train", 0, 0))), "does not lie at"),
         (_put("copy/train/cat/0000.png", encoded(pixels("train", 0, 0))), "several places"),
         (_without_class, "test/ in .* lacks images of frog"),
-        (lambda files: files.pop("test/ship/0000.png"), "test in .* has 9 images of ship; at least 10"),
+        (lambda files: files.pop("test/ship/0000.png"), "test in .* at least 10 .* each class, but has 9 of ship"),
     ],
 )
 def test_bad_class_folders(tmp_path: Path, change, message: str, packed: bool) -> None:
@@ -334,17 +335,17 @@ def test_bad_class_folders(tmp_path: Path, change, message: str, packed: bool) -
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(ImageSourceError, match=r"missing does not exist\. Allowed are"):
+    with pytest.raises(ImageSourceError, match=r"missing does not exist\. CIFAR-10 must be"):
         find_source(tmp_path / "missing")
-    with pytest.raises(ImageSourceError, match=r"holds no CIFAR-10 images\. Allowed are"):
+    with pytest.raises(ImageSourceError, match=r"contains no CIFAR-10 images\. CIFAR-10 must be"):
         find_source(tmp_path)
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    with pytest.raises(ImageSourceError, match=r"holds no CIFAR-10 images\. Allowed are"):
+    with pytest.raises(ImageSourceError, match=r"contains no CIFAR-10 images\. CIFAR-10 must be"):
         read_cifar10(find_source(tmp_path))
     (tmp_path / "images.rar").write_bytes(b"x")
-    with pytest.raises(ImageSourceError, match=r"images\.rar is not an archive of a known kind\. Allowed are"):
+    with pytest.raises(ImageSourceError, match=r"CIFAR-10 must be .*images\.rar is not an archive of a known kind"):
         find_source(tmp_path / "images.rar")
-    with pytest.raises(ImageSourceError, match=r"holds no CIFAR-10 images\. Allowed are"):
+    with pytest.raises(ImageSourceError, match=r"contains no CIFAR-10 images\. CIFAR-10 must be"):
         read_cifar10(tar(tmp_path / "other.tgz", {"a/b.txt": b"x"}))
 
 

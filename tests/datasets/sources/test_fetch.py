@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from attn_tutorial.datasets.sources import fetch
-from attn_tutorial.datasets.sources.cifar10 import ARCHIVE_NAME
 from attn_tutorial.datasets.sources.fetch import FetchError, fetch_cifar10
+from attn_tutorial.datasets.sources.layout import ARCHIVE_NAME
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 
