@@ -1,9 +1,9 @@
-"""Measure what evaluating a trained network takes, against its forward passes alone. On one thread.
+"""Measure the time of evaluating a trained network, relative to its forward passes alone, on one thread.
 
-Of the runs of the study `headline` one each is evaluated by default, untrained, which takes as long. Counted are all
-images that pass the network: for accuracy, recalibration, attention maps, Grad-CAM and lesions. Passes of a ready batch
-are timed in between, so that a machine whose speed drifts does not favour one side; what they take is not counted.
-Times are those of the processor, so that waiting for other processes does not count; the clock's are given, too.
+By default one run of each variant of the study `headline` is evaluated, untrained, which takes the same time. All
+images that pass the network count: for accuracy, recalibration, attention maps, Grad-CAM and lesions. Passes of a ready
+batch are timed in between, so that a machine whose speed drifts does not favour one side; their time is not counted.
+Times are processor times, so that waiting for other processes does not count; the clock's times are also given.
 
 Run by `make bench`.
 """
@@ -29,7 +29,7 @@ EVERY = 25
 
 @dataclass
 class Probe:
-    """Asked between batches of an evaluation; every so often it times a pass of a ready batch."""
+    """Called between batches of an evaluation; at every 25th call it times a pass of a ready batch."""
 
     model: nn.Module
     ready: Tensor
@@ -37,7 +37,7 @@ class Probe:
     passes: list[float] = field(default_factory=list)
 
     def __call__(self) -> bool:
-        """Never stops the evaluation."""
+        """Return False, so that the evaluation never stops."""
         self.asked += 1
         if self.asked % EVERY == 1:
             began = time.process_time()
@@ -47,12 +47,12 @@ class Probe:
         return False
 
     def pass_of_one(self) -> float:
-        """Seconds an image, in the median of the passes."""
+        """Return the seconds per image, the median of the passes."""
         return float(pd.Series(self.passes).median()) / len(self.ready)
 
 
 def measure(spec: RunSpec, test: ImageSet, train: ImageSet) -> dict[str, float]:
-    """Evaluate one network."""
+    """Evaluate one network, and return how long it took."""
     model = build_model(spec, train).to(memory_format=torch.channels_last).eval()
     alone = build_model(spec, train).to(memory_format=torch.channels_last).eval()
     passed = [0]
@@ -60,7 +60,7 @@ def measure(spec: RunSpec, test: ImageSet, train: ImageSet) -> dict[str, float]:
     def count(module: nn.Module, inputs: tuple[Tensor]) -> None:
         passed[0] += len(inputs[0])
 
-    model.register_forward_pre_hook(count)  # copies of the network have it, too
+    model.register_forward_pre_hook(count)  # copies of the network have it too
     probe = Probe(alone, to_input(Clutter().render(train, train.spread(READY)).canvas))
     with torch.inference_mode():
         alone(probe.ready)
@@ -77,8 +77,8 @@ def measure(spec: RunSpec, test: ImageSet, train: ImageSet) -> dict[str, float]:
 
 
 @click.command(help=__doc__)
-@click.option("--images", type=int, help="Test images; all by default.")
-@click.option("--variant", "variants", multiple=True, help="Only these.")
+@click.option("--images", type=int, help="Number of test images; all by default.")
+@click.option("--variant", "variants", multiple=True, help="Only this variant; may be repeated.")
 def main(images: int | None, variants: tuple[str, ...]) -> None:
     keep_memory()
     torch.set_num_threads(1)

@@ -1,11 +1,12 @@
-"""Measure training, in one call and as ratios.
+"""Measure the speed of training, in one call and as ratios.
 
-1. The whole step against the model alone on a fixed batch: what rendering, normalising and logging cost.
-2. What precision and memory format give, and what a checkpoint costs.
-3. Against the loop that users start from (`naive.py`): on one core, and on the whole machine.
-4. Two runs at a time, one thread each, against one run on two threads.
+1. The whole step against the model alone on a fixed batch: the cost of rendering, normalising and logging.
+2. The gain from precision and memory format, and the cost of a checkpoint.
+3. Against the loop that users start from (`naive.py`), on one core and on the whole machine.
+4. Two runs at a time on one thread each, against one run on two threads.
 
-Run by `make bench`. Medians over interleaved rounds, so that a machine whose speed drifts does not favour one side.
+Run by `make bench`. Results are medians over interleaved rounds, so that a machine whose speed drifts does not favour
+one side.
 """
 
 import multiprocessing
@@ -27,7 +28,7 @@ from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.spec import BackboneSpec, Images, RunSpec
 from attn_tutorial.study import Study
 from attn_tutorial.training import Execution, build_model, keep_memory
-from attn_tutorial.training.checkpoint import save_checkpoint
+from attn_tutorial.training.checkpoint import Checkpoints
 from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.model import train_clutter
 from attn_tutorial.training.optimisers import make_optimisers
@@ -42,14 +43,17 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def rounds_of(works: dict[str, Callable[[], object]], rounds: int) -> pd.DataFrame:
-    """Seconds of each piece of work, in turns: a row a round. Ratios are taken within a round, then their median."""
+    """Return the seconds of each piece of work, one row per round; the pieces take turns.
+
+    Ratios are taken within a round, and then their median.
+    """
     for work in works.values():
         work()
     return pd.DataFrame([{name: seconds_of(work) for name, work in works.items()} for _ in range(rounds)])
 
 
 class Training:
-    """The package's step; call it to make one. Losses are read at every fiftieth, as a learning curve does."""
+    """The package's training step; call it to make one. Every fiftieth reads the losses, like a learning curve."""
 
     def __init__(self, images: ImageSet, spec: RunSpec, execution: Execution | None = None):
         self.execution = execution or Execution.choose(CPU, "auto", spec.backbone, spec.clutter.canvas)
@@ -79,12 +83,12 @@ def four_of(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def measure(spec: RunSpec, images: ImageSet, rounds: int) -> dict[str, float]:
-    """The whole step of one network against its parts."""
+    """Measure the whole step of one network against its parts."""
     training = Training(images, spec)
     fixed = training.batches.at(0)
     others = Batches(images, train_clutter(spec), spec.training.batch_size)
 
-    # Four steps at a time, as that many batches are rendered at once.
+    # Four steps at a time, because that many batches are rendered at once.
     works: dict[str, Callable[[], object]] = {
         "model only": lambda: [training.on(*fixed) for _ in range(4)],
         "whole": four_of(training),
@@ -99,7 +103,7 @@ def measure(spec: RunSpec, images: ImageSet, rounds: int) -> dict[str, float]:
 
 
 def by_execution(spec: RunSpec, images: ImageSet, rounds: int) -> pd.DataFrame:
-    """The same network in each precision and memory format."""
+    """Measure the same network in each precision and memory format."""
     threads = torch.get_num_threads()
     works: dict[str, Callable[[], object]] = {
         f"{precision}, {layout}": four_of(Training(images, spec, Execution(precision, layout, threads, compiled=False)))
@@ -112,7 +116,7 @@ def by_execution(spec: RunSpec, images: ImageSet, rounds: int) -> pd.DataFrame:
 
 
 def checkpoint_share(spec: RunSpec, images: ImageSet, every: float) -> float:
-    """Share of the time that goes into checkpoints, one written each `every` seconds."""
+    """Return the share of the time that checkpoints take if one is written every `every` seconds."""
     training = Training(images, spec)
     training()
     state: dict[str, Any] = {
@@ -120,12 +124,13 @@ def checkpoint_share(spec: RunSpec, images: ImageSet, every: float) -> float:
         "optimisers": [optimiser.state_dict() for optimiser in training.optimisers],
     }
     with tempfile.TemporaryDirectory() as folder:
-        taken = [seconds_of(lambda i=i: save_checkpoint(Path(folder), "run", i, state, CPU)) for i in range(9)]
+        checkpoints = Checkpoints(Path(folder), "run", CPU, every)
+        taken = [seconds_of(lambda step=step: checkpoints.save({**state, "step": step})) for step in range(9)]
     return statistics.median(taken) / every
 
 
 def _serve(pipe: Connection, side: str, threads: int, spec: RunSpec) -> None:
-    """A process of one side: makes as many steps as it is told, and says how long they took."""
+    """Run a process of one side: make as many steps as the pipe asks for, and send back how long they took."""
     torch.set_num_threads(threads)
     images = load_images("auto", "train")
     work: Callable[[], object]
@@ -143,7 +148,7 @@ def _serve(pipe: Connection, side: str, threads: int, spec: RunSpec) -> None:
 
 
 class Side:
-    """One way to train, in a process of its own, or several at once."""
+    """One way to train, in its own process or in several at once."""
 
     def __init__(self, side: str, threads: int, spec: RunSpec, processes: int = 1):
         context = multiprocessing.get_context("spawn")
@@ -156,7 +161,7 @@ class Side:
             pipe.recv()
 
     def images_per_second(self, steps: int) -> float:
-        """Make so many steps in each process, all at once, and return how many images a second they got through."""
+        """Make this many steps in all processes at once, and return the images per second of all together."""
         for pipe in self.pipes:
             pipe.send(steps)
         return sum(steps * self.spec.training.batch_size / pipe.recv() for pipe in self.pipes)
@@ -168,7 +173,7 @@ class Side:
 
 
 def compare(sides: dict[str, Side], rounds: int, steps: int) -> pd.DataFrame:
-    """Images per second of each side, and the median of the rounds' ratios to the first one."""
+    """Return the images per second of each side, and the median of the rounds' ratios to the first side."""
     try:
         speeds = pd.DataFrame(
             [{name: side.images_per_second(steps) for name, side in sides.items()} for _ in range(rounds)]
@@ -181,8 +186,8 @@ def compare(sides: dict[str, Side], rounds: int, steps: int) -> pd.DataFrame:
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=15, show_default=True, help="Interleaved rounds; the median is reported.")
-@click.option("--steps", default=8, show_default=True, help="Steps a round, where processes are compared.")
+@click.option("--rounds", default=15, show_default=True, help="Interleaved rounds; medians are reported.")
+@click.option("--steps", default=8, show_default=True, help="Steps per round where processes are compared.")
 def main(rounds: int, steps: int) -> None:
     keep_memory()
     torch.set_num_threads(1)
@@ -202,7 +207,7 @@ def main(rounds: int, steps: int) -> None:
 
     print("\nPrecision and memory format, one thread, whole step")
     print(by_execution(spec, images, rounds).to_string())
-    print(f"\nA checkpoint each 60 s takes {checkpoint_share(spec, images, 60.0):.2%} of the time")
+    print(f"\nA checkpoint every 60 s takes {checkpoint_share(spec, images, 60.0):.2%} of the time")
 
     print("\nAgainst the loop that users start from, one core")
     alone = {"naive, 0 workers": Side("naive 0", 1, spec), "ours": Side("ours", 1, spec)}

@@ -1,4 +1,4 @@
-"""What a trained network does: how accurate it is over clutter, whether it looks at the target, what its gates do."""
+"""Evaluate a trained network: its accuracy in clutter, whether it looks at the target, and what its gates do."""
 
 import lazy_loader
 

@@ -23,16 +23,16 @@ def accuracy_by_severity(
 
     Args:
         model: the trained network, on the images' device; it is put into evaluation mode.
-        spec: says which types, severities and how many images.
+        spec: the run, which names the types, the severities and the number of images.
         test: the test images; their fragments come from their own bank.
-        train: the training images, from which BatchNorm statistics are taken anew where the spec asks for it.
-        should_stop: asked between batches; when true, `InterruptedError` is raised.
+        train: the training images, for new BatchNorm statistics where the spec asks for them.
+        should_stop: asked between batches; if it returns True, `InterruptedError` is raised.
 
     Returns:
-        one row for each composition and severity: `types`, `severity`, `images`, what `scores` says (`accuracy`, 0 to
-        1, `per_class`, `ece`, `nll`, `brier`), and `recalibrated` (accuracy, or None where not asked for). At severity
-        0 every composition is the same weak background, and is tested once. Statistics are taken from as many training
-        canvases as there are test images, and at most 1,000.
+        One row per composition and severity: `types`, `severity`, `images`, the results of `scores` (`accuracy`, 0 to
+        1, `per_class`, `ece`, `nll`, `brier`), and `recalibrated` (accuracy with new statistics, or None where the spec
+        does not ask for it). At severity 0 every composition is the same weak background and is tested once. The new
+        statistics come from as many training canvases as there are test images, and at most 1,000.
 
     """
     model.eval()
@@ -40,11 +40,11 @@ def accuracy_by_severity(
         test = test.take(spec.evaluation.images)
 
     @functools.cache
-    def answers(name: str, severity: int, again: bool) -> tuple[dict[str, Any], float | None]:
-        """The network's scores, and its accuracy with statistics taken anew where asked for: on the same canvases."""
+    def tested(name: str, severity: int, recalibrate: bool) -> tuple[dict[str, Any], float | None]:
+        """Return the network's scores and, if asked for, its accuracy with new statistics on the same canvases."""
         clutter = clutter_of_test(spec, name, severity)
         networks = [model]
-        if again:
+        if recalibrate:
             parts = train.spread(min(len(test), RECALIBRATION_CANVASES)).split(BATCH)
             networks.append(recalibrated(model, (to_input(clutter.render(train, part).canvas) for part in parts)))
         logits: list[list[Tensor]] = [[] for _ in networks]
@@ -61,16 +61,16 @@ def accuracy_by_severity(
     for name in spec.evaluation.types:
         for severity in spec.evaluation.severities:
             asked = name in spec.evaluation.recalibrated
-            # At severity 0 all are one test, recalibrated if it is for any.
+            # At severity 0 all compositions share one test, which is recalibrated if any of them asks for it.
             key = (name, severity, asked) if severity else ("noise", 0, bool(spec.evaluation.recalibrated))
-            found, again = answers(*key)
+            found, recalibrated_accuracy = tested(*key)
             rows.append(
                 {
                     "types": name,
                     "severity": severity,
                     "images": len(test),
                     **found,
-                    "recalibrated": again if asked else None,
+                    "recalibrated": recalibrated_accuracy if asked else None,
                 }
             )
     return rows

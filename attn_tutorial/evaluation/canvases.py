@@ -14,40 +14,40 @@ BATCH = 250
 RECALIBRATION_CANVASES = 1000
 _TEST_SEED = 0
 _GROUP = 50
-"""Canvases whose maps are held at once: a Non-local map of 48 × 48 places takes 21 MB a canvas."""
+"""Canvases whose maps are in memory at once: a Non-local map of 48 × 48 places takes 21 MB per canvas."""
 
 
 def clutter_of_test(spec: RunSpec, composition: str, severity: int) -> Clutter:
-    """The clutter of a test: at severity 0 every composition is the same weak background."""
+    """Return the clutter of a test; at severity 0 every composition is the same weak background."""
     types = tuple(composition.split("+")) if severity else ("noise",)
     return Clutter(types, severity, seed=_TEST_SEED, **spec.clutter.render_options())
 
 
 @dataclass(frozen=True)
 class Group:
-    """Canvases with as many of each class, so that each finds others of its own and of another class among them."""
+    """Equally many canvases per class, so that every canvas has a partner of its own class and one of another."""
 
     batch: CanvasBatch
     same_class: Tensor | None
-    """int64 (B,): for each canvas the place in the group of another one of its class; None where there is none."""
+    """int64 (B,): for each canvas, the place in the group of another canvas of its class; None if there is none."""
     other_class: Tensor
-    """int64 (B,): the place of one of another class."""
+    """int64 (B,): for each canvas, the place in the group of a canvas of another class."""
 
     def __len__(self) -> int:
         return len(self.batch.label)
 
     def input(self) -> Tensor:
-        """The canvases as network input."""
+        """Return the canvases as network input."""
         return to_input(self.batch.canvas)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Rendered groups, to be gone through as often as one likes."""
+    """Rendered groups, which can be iterated over many times."""
 
     groups: tuple[Group, ...]
     should_stop: Callable[[], bool]
-    """Asked before each group; when true, `InterruptedError` is raised."""
+    """Asked before each group; if it returns True, `InterruptedError` is raised."""
 
     def __iter__(self) -> Iterator[Group]:
         for group in self.groups:
@@ -62,15 +62,15 @@ class Groups:
 def groups_of(
     images: ImageSet, count: int, clutter: Clutter, should_stop: Callable[[], bool] = lambda: False
 ) -> Groups:
-    """Render the first `count` / classes images of each class, or as many as each class has, in groups.
+    """Render the first `count` / classes images of each class in groups, or fewer if a class has fewer images.
 
-    In a group the classes take turns. The other image of the same class is the next one, in a ring; that of another
-    class is that of the next class, of the one after it, and so on from one turn to the next.
+    In a group the classes take turns. The partner of the same class is its next image, in a ring. The partner of
+    another class is from the next class in the first turn, from the class after it in the second turn, and so on.
 
     Args:
-        images: of at least two classes.
-        count: how many images.
-        clutter: that they are rendered in.
+        images: images of at least two classes.
+        count: the number of images.
+        clutter: the clutter in which they are rendered.
         should_stop: see `Groups`.
 
     """

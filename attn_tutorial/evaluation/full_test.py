@@ -1,4 +1,4 @@
-"""All that is asked of a trained network: how accurate it is, whether it looks at the target, what its gates do."""
+"""The full test of a trained network: its accuracy, whether it looks at the target, and what its gates do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,17 +22,17 @@ Rows = list[dict[str, Any]]
 def evaluate(
     model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Rows]:
-    """Do all that a spec asks of a trained network.
+    """Run every test that a spec asks for.
 
     Args:
         model: the trained network, on the images' device; it is put into evaluation mode.
-        spec: says what is tested.
+        spec: the run, which says what is tested.
         test: the test images.
         train: the training images, for BatchNorm statistics and mean gates.
-        should_stop: asked between batches; when true, `InterruptedError` is raised.
+        should_stop: asked between batches; if it returns True, `InterruptedError` is raised.
 
     Returns:
-        rows by the fields of `study.record.Record` that hold them: `accuracy` (see `accuracy_by_severity`),
+        Rows by the field of `ledger.record.Record` that contains them: `accuracy` (see `accuracy_by_severity`),
         `localisation` (see `localise`) and `lesions` (see `harms`).
 
     """
@@ -44,11 +44,11 @@ def evaluate(
 def look(
     model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Rows]:
-    """Localisation and lesions alone; arguments and rows as those of `evaluate`.
+    """Test localisation and lesions only; arguments and rows are the same as for `evaluate`.
 
-    The clutter is the first composition that the spec tests, at those of its severities that `look` names. Mean gates
-    and BatchNorm statistics are taken from as many training canvases as there are test images, and at most 1,000.
-    Without a tile nothing can be said, and both lists are empty.
+    The clutter is the first composition that the spec tests, at those severities that `evaluation.look` also names.
+    Mean gates and BatchNorm statistics come from as many training canvases as there are test images, and at most 1,000.
+    Without a tile there is nothing to measure, and both lists are empty.
     """
     wanted = spec.evaluation.look
     found: dict[str, Rows] = {"localisation": [], "lesions": []}

@@ -1,19 +1,19 @@
-"""Lesions: all gates of a network replaced at test time, to see what they were good for.
+"""Lesions: all gates of a network are replaced at test time, to measure what they contribute.
 
-A gate is whatever a block's `attention` gives: for Non-local its pairwise map. What takes its place is made of gates
-that an intact network had in a pass of its own (`maps.attention_maps`), so that a deep gate is never one that a
-shallower lesion has spoilt. All parts of a block and all blocks of the network are replaced at once:
+A gate is whatever a block's `attention` returns: for Non-local its pairwise map. Its replacement is made of gates from
+a separate pass of an intact network (`maps.attention_maps`), so a deep gate is never distorted by a lesion of an
+earlier block. All parts of a block and all blocks of the network are replaced at once:
 
 - "mean": by the mean gate over training canvases in the training clutter, one for each part, channel and place;
-- "other_same_class", "other_class": by the gates that another test canvas of the same severity has, whose target is of
-  the same or of another class (`canvases.groups_of` says which);
-- "shuffle": by the canvas's own gates with their places shuffled, another order for each canvas and block: all channels
-  alike in a "full" map, the places j that all places i collect from in a "pairwise" one. "channel" maps, which have no
-  places, stay; a network that has only these has no such lesion;
-- "identity": the block gives what it gets, as if it were not there.
+- "other_same_class", "other_class": by the gates of another test canvas of the same severity, whose target is of the
+  same class or of another class (`canvases.groups_of` chooses it);
+- "shuffle": by the canvas's own gates with their places shuffled, in a different order for each canvas and block. In a
+  "full" map all channels are shuffled in the same way; in a "pairwise" map the places j that all places i collect from
+  are shuffled. "channel" maps have no places and stay; a network that has only such maps has no such lesion;
+- "identity": the block returns its input, as if it were not there.
 
-Under the others a block still does with the gate what it does with its own: the residual of Non-local still adds what
-is collected under the other map.
+Except under "identity", a block uses the replaced gate as it uses its own: the residual of Non-local still adds what is
+collected under the other map.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,18 +25,18 @@ from torch import Tensor, nn
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
 from attn_tutorial.evaluation.canvases import Group, Groups
 from attn_tutorial.evaluation.maps import Seen, acting, attention_maps
-from attn_tutorial.evaluation.recalibration import collecting, recalibrated
-from attn_tutorial.evaluation.scoring import short
+from attn_tutorial.evaluation.recalibration import collecting_statistics, recalibrated
+from attn_tutorial.evaluation.scoring import rounded
 
 LESIONS = ("mean", "other_same_class", "other_class", "shuffle", "identity")
 _RESAMPLES = 2000
 
 Gates = Mapping[str, Maps]
-"""By module name of the blocks."""
+"""Attention maps by the module names of the blocks."""
 
 
 def mean_gates(model: nn.Module, groups: Groups) -> dict[str, Maps]:
-    """The mean gates of a network over canvases, by module name and kind, each (1, ...); exact where all are equal."""
+    """Return a network's mean gates over canvases, by module name and kind, each (1, ...); exact if all are equal."""
     first: dict[str, Maps] = {}
     excess: dict[str, Maps] = {}
     count = 0
@@ -45,7 +45,7 @@ def mean_gates(model: nn.Module, groups: Groups) -> dict[str, Maps]:
         count += len(group)
         for slot, each in seen.items():
             for kind, gate in each.maps.items():
-                # From the first one on, since the rounded mean of equal numbers may be another number.
+                # Relative to the first gate, because the rounded mean of equal numbers can differ from them.
                 start = first.setdefault(slot, {}).setdefault(kind, gate[:1].clone())
                 sums = excess.setdefault(slot, {})
                 sums[kind] = sums.get(kind, 0) + (gate - start).sum(0, keepdim=True)
@@ -55,11 +55,11 @@ def mean_gates(model: nn.Module, groups: Groups) -> dict[str, Maps]:
 
 
 def possible_lesions(gates: Gates, others: bool = True) -> tuple[str, ...]:
-    """Which lesions a network can have that has these gates; none without gates.
+    """Return the lesions that are possible for a network with these gates; none without gates.
 
     Args:
-        gates: of its blocks.
-        others: whether there are other canvases of a class.
+        gates: the gates of its blocks.
+        others: whether every canvas has a partner of its class.
 
     """
     kinds = {kind for maps in gates.values() for kind in maps}
@@ -70,7 +70,7 @@ def possible_lesions(gates: Gates, others: bool = True) -> tuple[str, ...]:
 
 
 def replaced(lesion: str, seen: Mapping[str, Seen], mean: Gates, group: Group) -> Gates | None:
-    """The gates that a lesion puts in the place of those of a group; None where the blocks are left out."""
+    """Return the gates with which a lesion replaces the gates of a group, or None if it leaves the blocks out."""
     if lesion == "identity":
         return None
     if lesion == "mean":
@@ -88,14 +88,14 @@ def replaced(lesion: str, seen: Mapping[str, Seen], mean: Gates, group: Group) -
 def _shuffled(kind: str, gate: Tensor, orders: torch.Generator) -> Tensor:
     if kind == "channel":
         return gate
-    # The last axis of a pairwise map, the two last ones together of the others.
+    # Places are the last axis of a pairwise map, and the last two axes together of other maps.
     places = gate if kind == "pairwise" else gate.flatten(2)  # B, N or C, places
     order = torch.rand(len(gate), places.shape[2], generator=orders).argsort(1).to(gate.device)
     return places.gather(2, order[:, None].expand_as(places)).view_as(gate)
 
 
 def under(model: nn.Module, x: Tensor, gates: Gates | None) -> Tensor:
-    """The output of a network whose blocks act by the given gates, or, under None, give what they get."""
+    """Return the output of a network whose blocks apply the given gates, or return their input if `gates` is None."""
 
     def act(name: str, block: AttentionBlock, features: Features) -> Features:
         if gates is None:
@@ -109,21 +109,21 @@ def under(model: nn.Module, x: Tensor, gates: Gates | None) -> Tensor:
 
 @torch.no_grad()
 def harms(model: nn.Module, mean: Gates, test: Groups, train: Groups) -> list[dict[str, object]]:
-    """Test a network intact and under each lesion, as trained and with BatchNorm statistics taken anew.
+    """Test a network intact and under each lesion, as trained and with new BatchNorm statistics.
 
-    For the second the intact network is recalibrated (see `recalibrated`), and then the network under each lesion, with
-    the recalibrated intact network's gates as those that are exchanged and shuffled. What a lesion costs is told
-    between these two, since a shift of statistics alone is not what is asked about.
+    For the new statistics the intact network is recalibrated (see `recalibrated`), and then the network under each
+    lesion; the gates that are exchanged and shuffled are the recalibrated intact network's. The harm of a lesion is the
+    difference between these two, because a shift of statistics alone is not the question.
 
     Args:
         model: the network as trained, in evaluation mode.
         mean: its mean gates.
-        test: canvases of the test.
+        test: test canvases.
         train: training canvases in the clutter of the test.
 
     Returns:
-        a row for "none" and each lesion: the fields of `study.record.Lesion` but for the clutter's. The interval is the
-        percentiles' of a bootstrap over the images, paired. No row for a network without gates.
+        A row for "none" and for each lesion: the fields of `ledger.record.Lesion` without those of the clutter. The
+        interval is a paired percentile bootstrap over the images. A network without gates has no row.
 
     """
     lesions = possible_lesions(mean, others=all(group.same_class is not None for group in (*test, *train)))
@@ -131,7 +131,7 @@ def harms(model: nn.Module, mean: Gates, test: Groups, train: Groups) -> list[di
         return []
     as_trained = _right(model, dict.fromkeys(lesions, model), mean, test)
     intact = recalibrated(model, (group.input() for group in train))
-    networks = {lesion: collecting(model) for lesion in lesions}
+    networks = {lesion: collecting_statistics(model) for lesion in lesions}
     for _ in _passes(intact, networks, mean, train):
         pass
     again = _right(intact, {lesion: network.eval() for lesion, network in networks.items()}, mean, test)
@@ -139,8 +139,8 @@ def harms(model: nn.Module, mean: Gates, test: Groups, train: Groups) -> list[di
         {
             "lesion": lesion,
             "images": len(right),
-            "accuracy": short(as_trained[lesion].mean()),
-            "recalibrated": short(right.mean()),
+            "accuracy": rounded(as_trained[lesion].mean()),
+            "recalibrated": rounded(right.mean()),
             **_harm(again["none"], right),
         }
         for lesion, right in again.items()
@@ -148,18 +148,18 @@ def harms(model: nn.Module, mean: Gates, test: Groups, train: Groups) -> list[di
 
 
 def _harm(intact: np.ndarray, lesioned: np.ndarray) -> dict[str, float]:
-    from scipy import stats  # here: half a second of every worker's start
+    from scipy import stats  # here, because it adds half a second to every worker's start
 
     difference = intact - lesioned
     found = stats.bootstrap(
         (difference,), np.mean, n_resamples=_RESAMPLES, batch=100, method="percentile", random_state=0
     )
     low, high = found.confidence_interval
-    return {"harm": short(difference.mean()), "low": short(low), "high": short(high)}
+    return {"harm": rounded(difference.mean()), "low": rounded(low), "high": rounded(high)}
 
 
 def _right(intact: nn.Module, networks: Mapping[str, nn.Module], mean: Gates, groups: Groups) -> dict[str, np.ndarray]:
-    """Which images are named right, 1 or 0: by the intact network ("none"), and by each network under its lesion."""
+    """Return which images the intact network ("none") and each network under its lesion classify correctly, 1 or 0."""
     found: dict[str, list[Tensor]] = {}
     for group, logits in _passes(intact, networks, mean, groups):
         for lesion, each in logits.items():
@@ -170,7 +170,10 @@ def _right(intact: nn.Module, networks: Mapping[str, nn.Module], mean: Gates, gr
 def _passes(
     intact: nn.Module, networks: Mapping[str, nn.Module], mean: Gates, groups: Groups
 ) -> Iterator[tuple[Group, dict[str, Tensor]]]:
-    """Logits of each group: of the intact network ("none"), and of each other under its lesion, by the intact gates."""
+    """Yield each group with the logits of the intact network ("none") and of each network under its lesion.
+
+    The lesions are made of the intact network's gates.
+    """
     for group in groups:
         x = group.input()
         logits, seen = attention_maps(intact, x)

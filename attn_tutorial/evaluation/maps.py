@@ -1,4 +1,4 @@
-"""The attention maps of all blocks of a network in one pass, and blocks that are made to act otherwise."""
+"""The attention maps of all blocks of a network in one pass, and a way to replace what the blocks do."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
 
 Act = Callable[[str, AttentionBlock, Features], Features]
-"""What a block does instead of its own forward: from its module name, itself and its input, its output."""
+"""Replaces a block's forward: takes its module name, the block and its input, and returns the output."""
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,19 @@ class Seen:
     """What one block attended to in one pass."""
 
     maps: Maps
-    """By kind, as `AttentionBlock.attention` gives them."""
+    """The maps by kind, as `AttentionBlock.attention` returns them."""
     size: tuple[int, int]
     """Height and width of the features that the block read."""
 
     def by_place(self) -> dict[str, Tensor]:
-        """The maps that say where, float (B, h, w) each, in the resolution in which the block has them.
+        """Return the maps over places, float (B, h, w) each, in the resolution that they have in the block.
 
         - "spatial": the gate (B, 1, H, W) as it is;
         - "full": the mean over the channels of the gate (B, C, H, W);
         - "received": how much each place gives to all others, the mean over the places i of a pairwise map (B, N, M).
-          Where the block reads M = ⌈H/2⌉·⌈W/2⌉ places behind a pooling, the map has these.
+          If the block reads M = ⌈H/2⌉·⌈W/2⌉ places after pooling, the map has that size.
 
-        A block that weighs channels only has none of them.
+        A block that weighs only channels has none of them.
         """
         height, width = self.size
         found = {}
@@ -50,7 +50,7 @@ def _halved(height: int, width: int) -> tuple[int, int]:
 
 
 def attention_blocks(model: nn.Module) -> dict[str, AttentionBlock]:
-    """The attention blocks of any network by module name; a block that is a part of another one is left out."""
+    """Return the attention blocks of any network by module name, without blocks that are part of another block."""
     found: dict[str, AttentionBlock] = {}
     for name, module in model.named_modules():
         inner = any(not outer or name.startswith(f"{outer}.") for outer in found)
@@ -61,9 +61,9 @@ def attention_blocks(model: nn.Module) -> dict[str, AttentionBlock]:
 
 @contextlib.contextmanager
 def acting(model: nn.Module, act: Act) -> Iterator[None]:
-    """Within, every attention block of the network gives what `act(name, block, x)` says.
+    """Let every attention block of the network return `act(name, block, x)` inside the context.
 
-    A copy of the network that is made within goes on asking the blocks of this one: make it before.
+    Make copies of the network before: a copy made inside would still use the blocks of the original.
     """
     blocks = attention_blocks(model)
 
@@ -80,16 +80,16 @@ def acting(model: nn.Module, act: Act) -> Iterator[None]:
 
 
 def attention_maps(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Seen]]:
-    """Pass images through a network, and return its output and what each of its attention blocks saw.
+    """Pass images through a network; return its output and what each of its attention blocks saw.
 
-    Every block computes its maps once, from the features that reach it, and acts by them.
+    Every block computes its maps once, from the features that reach it, and applies them.
 
     Args:
-        model: any network with attention blocks, in the mode that it is in.
+        model: any network with attention blocks; its mode is not changed.
         x: its input.
 
     Returns:
-        the output, and by module name of the blocks their maps.
+        The output, and the maps by the module names of the blocks.
 
     """
     seen: dict[str, Seen] = {}

@@ -1,4 +1,4 @@
-"""What a network's answers are worth: right or wrong, overall and by class, and how well it knows it."""
+"""Scores of a network's predictions: accuracy, overall and by class, and calibration."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ _DIGITS = 6
 
 
 def scores(logits: Tensor, label: Tensor) -> dict[str, Any]:
-    """Score the answers to N images.
+    """Score the predictions for N images.
 
     Args:
-        logits: float (N, K), K classes.
-        label: int64 (N,).
+        logits: float (N, K) for K classes.
+        label: the true classes, int64 (N,).
 
     Returns:
         `accuracy` (0 to 1); `per_class`, the accuracy on the images of each class, K numbers; `ece`, the expected
@@ -24,7 +24,7 @@ def scores(logits: Tensor, label: Tensor) -> dict[str, Any]:
         the probabilities and the one-hot label, summed over the classes, 0 to 2 (Brier, Monthly Weather Review 1950).
 
     """
-    # Imported here, as that takes seconds in which a worker could train.
+    # Imported here, because it takes seconds in which a worker could train.
     from torchmetrics.functional import mean_squared_error
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
@@ -44,6 +44,6 @@ def scores(logits: Tensor, label: Tensor) -> dict[str, Any]:
     }
 
 
-def short(number: Tensor | float) -> float:
-    """A number to six significant digits, as records hold it."""
+def rounded(number: Tensor | float) -> float:
+    """Return a number rounded to six significant digits, as records contain it."""
     return float(f"{float(number):.{_DIGITS}g}")

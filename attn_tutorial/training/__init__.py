@@ -1,4 +1,4 @@
-"""Training one run: the loop, its optimisers, and checkpoints from which it resumes to the same bits."""
+"""Train one run: the loop, its optimisers, and checkpoints from which a run resumes to the same bits."""
 
 import lazy_loader
 

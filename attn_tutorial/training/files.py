@@ -1,11 +1,11 @@
-"""Files written whole or not at all. Free of torch, for the ledger writes its records so, too."""
+"""Files that are written whole or not at all. Imports no torch, because the ledger writes its records this way too."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the machine stops in the middle."""
+    """Write a file so that it exists whole or not at all, even if the machine stops in the middle."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

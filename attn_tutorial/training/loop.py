@@ -1,9 +1,7 @@
 """The training loop: from a `RunSpec` to a trained network, resumable at any moment to the same bits."""
 
 import contextlib
-import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,27 +15,25 @@ from torch.optim import Optimizer
 from attn_tutorial.clutter import Batches
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.spec import RunSpec
-from attn_tutorial.training.checkpoint import load_checkpoint, save_checkpoint
+from attn_tutorial.training.checkpoint import Checkpoints
+from attn_tutorial.training.curve import LearningCurve
 from attn_tutorial.training.machine import Execution, thread_count
 from attn_tutorial.training.model import build_model, train_clutter
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
 from attn_tutorial.training.progress import Progress
 
-_POINTS = 40
-"""Points of a learning curve; the loss is read from the device only then."""
-
 
 @dataclass
 class Trained:
-    """A trained network and how it came about."""
+    """A trained network and how it was trained."""
 
     model: nn.Module
     execution: Execution
     """How the machine computed it."""
     curve: list[dict[str, float]] = field(default_factory=list)
-    """Points with `samples` seen, mean `loss` and training `accuracy` since the point before."""
+    """Points with `samples` seen, and mean `loss` and training `accuracy` since the point before."""
     seconds: float = 0.0
-    """Of training, those before an interruption included; rendering included, evaluation not."""
+    """Duration of the training, including rendering and the time before an interruption, without evaluation."""
     resumed_at: list[int] = field(default_factory=list)
     """Steps at which the run was resumed from a checkpoint."""
 
@@ -48,17 +44,17 @@ class Diverged(RuntimeError):
     def __init__(self, step: int, steps: int, loss: float, trained: Trained):
         super().__init__(f"the loss became {loss} at step {step} of {steps}: lower the learning rates")
         self.step = step
-        """The step, counted from 1, whose loss was the first that is not finite."""
+        """The first step, counted from 1, whose loss is not finite."""
         self.trained = trained
-        """The network as it is, and its curve until then."""
+        """The network as it is now, and its curve up to this step."""
 
 
 class OutOfMemory(RuntimeError):
-    """The device has no memory for a step."""
+    """The device does not have enough memory for a step."""
 
 
 class Stopped(RuntimeError):
-    """The run was asked to stop, and has left a checkpoint to go on from."""
+    """The run was asked to stop, and has left a checkpoint to continue from."""
 
 
 def fit(
@@ -70,22 +66,22 @@ def fit(
     should_stop: Callable[[], bool] = lambda: False,
     precision: str = "auto",
 ) -> Trained:
-    """Train a run from its start, or from its newest checkpoint where there is one.
+    """Train a run from its newest checkpoint, or from its start if there is none.
+
+    The same spec, images, machine, precision and number of threads give the same weights bit for bit, interrupted or
+    not: a resumed run continues with the precision, memory format and number of threads that it began with.
 
     Args:
         spec: the run.
         train: the training images, on the device that trains.
-        checkpoints: folder of this run's checkpoints; without one nothing is written.
+        checkpoints: the folder of this run's checkpoints; without one nothing is written.
         checkpoint_every: seconds between checkpoints.
         on_progress: called at every point of the learning curve.
-        should_stop: asked after every step; when true, a checkpoint is written and `Stopped` raised.
-        precision: "float32", "bfloat16", or "auto": bfloat16 where the device computes in it.
+        should_stop: asked after every step; if it returns True, a checkpoint is written and `Stopped` is raised.
+        precision: "float32", "bfloat16", or "auto" for bfloat16 where the device supports it.
 
-    The same spec, images, machine, precision and number of threads give the same weights bit for bit, interrupted or
-    not: a resumed run goes on with the precision, memory format and number of threads that it began with.
-
-    Raises `Diverged` when the loss is no longer finite, `OutOfMemory`, `ValueError` when the spec does not fit the
-    images, `InputError` when `checkpoints` holds those of another run.
+    Raises `Diverged` if the loss is not finite, `OutOfMemory`, `ValueError` if the spec does not fit the images, and
+    `InputError` if `checkpoints` contains checkpoints of another run.
 
     """
     if spec.data.train_images is not None:
@@ -94,82 +90,39 @@ def fit(
     batches = Batches(train, train_clutter(spec), recipe.batch_size)
     steps = recipe.samples // recipe.batch_size
     if steps < 1:
-        raise ValueError(
-            f"samples {recipe.samples} is less than one batch of {recipe.batch_size}: raise samples or lower batch_size"
-        )
-    run_id = spec.run_id(train.fingerprint)
-    state = load_checkpoint(checkpoints, run_id, device) if checkpoints else None
+        raise ValueError(f"`samples` must fill a batch of {recipe.batch_size}, but got {recipe.samples}. Raise it.")
+    saved = Checkpoints(checkpoints, spec.run_id(train.fingerprint), device, checkpoint_every)
+    state = saved.load()
     execution = (
         Execution(**state["execution"])
         if state
         else Execution.choose(device, precision, spec.backbone, spec.clutter.canvas)
     )
     with _surroundings(spec.seed, execution, device):
-        model = execution.place(build_model(spec, train), device)
-        optimisers = make_optimisers(model, recipe)
-        trained = Trained(model, execution)
-        every = max(1, steps // _POINTS)
-        recent = torch.zeros(every + steps % every, 2, device=device)  # loss and accuracy since the last point
-        first, since = 0, 0
+        curve = LearningCurve(steps, recipe.batch_size, device)
+        trained = Trained(execution.place(build_model(spec, train), device).train(), execution, curve.points)
+        optimisers = make_optimisers(trained.model, recipe)
         if state:
-            model.load_state_dict(state["model"])
-            for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
-            first, since, recent = state["step"], state["since"], state["recent"]
-            trained.curve, trained.seconds = state["curve"], state["seconds"]
-            trained.resumed_at = [*state["resumed_at"], first]
-            _set_random_state(state["random"], device)
-
-        def save(step: int) -> bool:
-            if not checkpoints:
-                return False
-            saved: dict[str, Any] = {
-                "model": model.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-                "step": step,
-                "since": since,
-                "recent": recent,
-                "curve": trained.curve,
-                "seconds": before + time.perf_counter() - began,
-                "resumed_at": trained.resumed_at,
-                "execution": execution.as_dict(),
-                "random": _random_state(device),
-            }
-            try:
-                save_checkpoint(checkpoints, run_id, step, saved, device)
-            except OSError as error:
-                # Hours of training are worth more than the checkpoint: it goes on, and tries again next time.
-                warnings.warn(f"no checkpoint was written to {checkpoints} ({error}): free some space", stacklevel=3)
-                return False
-            return True
-
-        stepping: Any = torch.compile(model) if execution.compiled else model
-        model.train()
-        before, began = trained.seconds, time.perf_counter()
-        saved_at = point_at = began
-        for step in range(first, steps):
+            _resume(state, trained, optimisers, curve, device)
+        model: Any = torch.compile(trained.model) if execution.compiled else trained.model
+        began = time.perf_counter() - trained.seconds
+        for step in range(curve.step, steps):
             x, label = batches.at(step)
             set_learning_rates(optimisers, recipe, step, steps)
-            recent[step - since] = train_step(stepping, optimisers, x, label, recipe.label_smoothing, execution)
-            done = step + 1
-            if (done % every == 0 and steps - done >= every) or done == steps:
-                now = time.perf_counter()
-                losses = recent[: done - since, 0].tolist()
-                trained.seconds = before + now - began
-                if bad := [place for place, loss in enumerate(losses) if not math.isfinite(loss)]:
-                    raise Diverged(since + bad[0] + 1, steps, losses[bad[0]], trained)
-                loss, accuracy = recent[: done - since].mean(0).tolist()
-                trained.curve.append({"samples": done * recipe.batch_size, "loss": loss, "accuracy": accuracy})
-                rate = (done - max(since, first)) * recipe.batch_size / (now - point_at)
-                on_progress(Progress(done, steps, loss, accuracy, rate))
-                since, point_at = done, now
-            if should_stop() and done < steps:
-                where = "there" if save(done) else "its last checkpoint, or from the start if there is none"
-                raise Stopped(f"stopped after step {done} of {steps}; the same command goes on from {where}")
-            if time.perf_counter() - saved_at >= checkpoint_every:
-                save(done)
-                saved_at = time.perf_counter()
-        save(steps)
+            curve.add(train_step(model, optimisers, x, label, recipe.label_smoothing, execution))
+            trained.seconds = time.perf_counter() - began
+            if curve.due():
+                if divergence := curve.divergence():
+                    first_bad, loss = divergence
+                    raise Diverged(first_bad, steps, loss, trained)
+                on_progress(curve.add_point())
+            if should_stop() and curve.step < steps:
+                written = saved.save(_state(trained, optimisers, curve, device))
+                where = "there" if written else "its last checkpoint, or from the start if there is none"
+                raise Stopped(f"stopped after step {curve.step} of {steps}; the same command continues from {where}")
+            if saved.due():
+                saved.save(_state(trained, optimisers, curve, device))
+        saved.save(_state(trained, optimisers, curve, device))
     return trained
 
 
@@ -181,7 +134,7 @@ def train_step(
     label_smoothing: float,
     execution: Execution,
 ) -> Tensor:
-    """Make one step; returns the batch's loss and accuracy, (2,), left on the device so that nothing waits for it."""
+    """Make one step; return the batch's loss and accuracy, (2,), left on the device so that nothing waits for it."""
     if execution.memory_format == "contiguous":
         x = x.contiguous()
     with execution.autocast(x.device):
@@ -197,7 +150,7 @@ def train_step(
 
 @contextlib.contextmanager
 def _surroundings(seed: int, execution: Execution, device: torch.device) -> Iterator[None]:
-    """Random numbers of the run's own (a block may draw some), its threads, and an explanation where memory ends."""
+    """Give a run its own random numbers (a block may draw some) and threads, and explain when memory runs out."""
     devices = [device] if device.type == "cuda" else []
     deterministic = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
     with torch.random.fork_rng(devices), thread_count(execution.threads), deterministic:
@@ -208,16 +161,34 @@ def _surroundings(seed: int, execution: Execution, device: torch.device) -> Iter
             if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
                 raise
             raise OutOfMemory(
-                f"{device.type} has no memory for a step ({str(error).splitlines()[0]}): lower the batch size, the "
-                "width or the canvas, or train fewer runs at a time (workers)"
+                f"{device.type} does not have enough memory for a step ({str(error).splitlines()[0]}). Lower the batch "
+                "size, the width or the canvas, or train fewer runs at once (`workers`)."
             ) from None
 
 
-def _random_state(device: torch.device) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+def _state(trained: Trained, optimisers: list[Optimizer], curve: LearningCurve, device: torch.device) -> dict[str, Any]:
+    """Return all that a checkpoint needs, so that a resumed run ends with the same bits."""
+    return {
+        "model": trained.model.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+        **curve.state_dict(),
+        "seconds": trained.seconds,
+        "resumed_at": trained.resumed_at,
+        "execution": trained.execution.as_dict(),
+        "random": [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])],
+    }
 
 
-def _set_random_state(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0].cpu())
+def _resume(
+    state: dict[str, Any], trained: Trained, optimisers: list[Optimizer], curve: LearningCurve, device: torch.device
+) -> None:
+    """Continue from a checkpoint's state."""
+    trained.model.load_state_dict(state["model"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    curve.load_state_dict(state)
+    trained.curve, trained.seconds = curve.points, state["seconds"]
+    trained.resumed_at = [*state["resumed_at"], curve.step]
+    torch.set_rng_state(state["random"][0].cpu())
     if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1].cpu(), device)
+        torch.cuda.set_rng_state(state["random"][1].cpu(), device)

@@ -27,51 +27,51 @@ _CLEARLY = 1.1
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" is the first of cuda, mps and cpu that is there."""
+    """Return the device called `name`; "auto" is the first of cuda, mps and cpu that this machine has."""
     check_device(name)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, is_there in there.items() if is_there))
     if not there[name]:
         found = ", ".join(device for device, is_there in there.items() if is_there)
-        raise InputError(f"device {name!r} was given, but torch finds none here; it finds {found}: choose one, or auto")
+        raise InputError(f"device must be one that torch finds here ({found}), but got {name!r}. Choose one, or auto.")
     return torch.device(name)
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a machine computes a run: what changes its bits, and its speed, but not what it is."""
+    """How a machine computes a run. It changes the bits of the weights and the speed, but not what is trained."""
 
     precision: Precision
-    """Of the forward and the backward pass; weights, optimisers and tests are float32 always."""
+    """Number format of the forward and backward pass; weights, optimisers and tests always use float32."""
     memory_format: MemoryFormat
     threads: int
     compiled: bool
 
     @classmethod
     def choose(cls, device: torch.device, precision: str, backbone: BackboneSpec, canvas: int) -> Self:
-        """Choose for this machine: bfloat16 where the device computes in it, and the faster memory format.
+        """Choose for this machine: the faster memory format, and bfloat16 if the device supports it.
 
         Args:
-            device: that trains.
+            device: the device that trains.
             precision: "auto", "float32" or "bfloat16".
             backbone: the network whose steps are timed.
-            canvas: side of its input, in pixels.
+            canvas: the side of its input, in pixels.
 
         """
         check_precision(precision)
         chosen: Precision = native_precision(device) if precision == "auto" else precision  # type: ignore[assignment]
         threads = torch.get_num_threads()
         memory_format = _faster_memory_format(device, chosen, backbone, canvas, threads)
-        # torch.compile needs triton on a GPU; on a CPU its minutes of compiling are more than a short run wins.
+        # torch.compile needs triton on a GPU. On a CPU it compiles for minutes, longer than a short run gains from it.
         return cls(chosen, memory_format, threads, device.type == "cuda" and find_spec("triton") is not None)
 
     def as_dict(self) -> dict[str, str | int | bool]:
-        """Plain values, for checkpoints and records."""
+        """Return plain values, for checkpoints and records."""
         return asdict(self)
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        """The context of the forward pass."""
+        """Return the context manager for the forward pass."""
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(device.type, torch.bfloat16)
@@ -82,7 +82,7 @@ class Execution:
 
 
 def native_precision(device: torch.device) -> Precision:
-    """bfloat16 where the device has instructions for it, float32 elsewhere, where it would be emulated."""
+    """Return bfloat16 if the device has instructions for it, otherwise float32: bfloat16 would be emulated there."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
@@ -90,7 +90,7 @@ def native_precision(device: torch.device) -> Precision:
 
 
 def torch_format(name: MemoryFormat) -> torch.memory_format:
-    """The memory format under PyTorch's own name."""
+    """Return PyTorch's own object for a memory format."""
     return torch.channels_last if name == "channels_last" else torch.contiguous_format
 
 
@@ -98,9 +98,10 @@ def torch_format(name: MemoryFormat) -> torch.memory_format:
 def _faster_memory_format(
     device: torch.device, precision: Precision, backbone: BackboneSpec, canvas: int, threads: int
 ) -> MemoryFormat:
-    """Time a few small steps in both; a near tie goes to channels-last, so that one machine always chooses alike.
+    """Time a few small steps in both formats, and return the faster one.
 
-    On a CPU it is the processor's time that counts, which other programs on a busy machine hardly change.
+    A near tie goes to channels-last, so that the same machine always makes the same choice. On a CPU the processor's
+    time counts, because other programs on a busy machine hardly change it.
     """
     now = time.process_time if device.type == "cpu" else time.perf_counter
     label = torch.zeros(_TRIAL_IMAGES, dtype=torch.int64, device=device)
@@ -118,7 +119,7 @@ def _faster_memory_format(
             with Execution(precision, name, threads, compiled=False).autocast(device):
                 loss = functional.cross_entropy(model(x), label)
             loss.backward()
-            loss.item()  # waits for a device that works by itself
+            loss.item()  # waits for a device that works asynchronously
             if round_:  # the first one warms up
                 fastest[name] = min(fastest.get(name, float("inf")), now() - began)
     return "contiguous" if fastest["contiguous"] * _CLEARLY < fastest["channels_last"] else "channels_last"
@@ -126,7 +127,7 @@ def _faster_memory_format(
 
 @contextlib.contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """Have torch use this many threads inside."""
+    """Let torch use this many threads inside the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -136,10 +137,10 @@ def thread_count(threads: int) -> Iterator[None]:
 
 
 def keep_memory() -> bool:
-    """Have the C library keep freed memory for this process; returns whether it could (glibc only).
+    """Tell the C library to keep freed memory for this process; return whether it could (glibc only).
 
-    By default glibc gives every large block back to the system when an activation is freed, and the next step pays
-    for page faults on the same memory: about a fifth to a third of a training step on a CPU.
+    By default glibc returns every large block to the system when an activation is freed, and the next step pays for
+    page faults on the same memory: about a fifth to a third of a training step on a CPU.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,4 +1,4 @@
-"""From a specification to a network at its start, and from a network to the hash of its weights."""
+"""The network of a run at its start, the clutter it trains in, and the hash of a network's weights."""
 
 import hashlib
 
@@ -16,8 +16,8 @@ _WHITENING_IMAGES = 2000
 def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
     """Build the network of a run with its starting weights, on the CPU.
 
-    For one seed the backbone starts the same whatever block is in its slots. A whitening stem is fitted to the
-    first training canvases (the same for every block, too).
+    For one seed the backbone starts from the same weights, whatever block is in its slots. A whitening stem is fitted
+    to training canvases, which are also the same for every block.
     """
     model = build_network(spec, len(train.classes))
     if spec.backbone.stem == "whiten4":
@@ -27,7 +27,7 @@ def build_model(spec: RunSpec, train: ImageSet) -> nn.Module:
 
 
 def build_network(spec: RunSpec, classes: int) -> ResNet:
-    """Build the network of a run but for the whitening of its stem, which wants images: what it costs is the same."""
+    """Build the network of a run without fitting its whitening stem, which needs images. Its cost is the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         model = resnet(
@@ -47,12 +47,15 @@ def build_network(spec: RunSpec, classes: int) -> ResNet:
 
 
 def train_clutter(spec: RunSpec) -> Clutter:
-    """The clutter of a run's training: its own seed, so that runs of other seeds see other canvases."""
+    """Return the clutter that a run trains in. It uses the run's seed, so runs of other seeds see other canvases."""
     return Clutter(spec.clutter.types, spec.clutter.severities, seed=spec.seed, **spec.clutter.render_options())
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """Hash every parameter and buffer, names, types and shapes included: equal hashes, equal networks bit for bit."""
+    """Hash all parameters and buffers with their names, types and shapes.
+
+    Networks with equal hashes are equal bit for bit.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

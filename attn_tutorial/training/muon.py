@@ -15,13 +15,13 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """Nesterov momentum, orthogonalised filter bank by filter bank; each weight is kept at norm sqrt(out channels).
+    """Nesterov momentum, orthogonalised filter bank by filter bank; each weight keeps the norm sqrt(out channels).
 
     Args:
-        params: weights of two or more axes, the first one the output channels; the others are read as one.
-        lr: step length; since the norm is fixed, it is relative to the weight.
-        momentum: of the gradient average.
-        steps: Newton–Schulz iterations; 3 bring the singular values to 0.5–1.3, near enough.
+        params: weights of two or more axes; the first axis is the output channels, and the others are read as one.
+        lr: the step length; because the norm is fixed, it is relative to the weight.
+        momentum: the share of the gradient average that each step keeps.
+        steps: Newton–Schulz iterations; 3 bring the singular values to 0.5–1.3, which is near enough.
 
     """
 
@@ -31,8 +31,8 @@ class Muon(Optimizer):
             for weight in group["params"]:
                 if weight.ndim < 2:
                     raise ValueError(
-                        f"Muon moves weights of two or more axes; one of shape {tuple(weight.shape)} was given: "
-                        "give it to SGD"
+                        f"`params` must be weights of two or more axes, but got one of shape {tuple(weight.shape)}. "
+                        "Give it to SGD."
                     )
 
     @torch.no_grad()
@@ -54,7 +54,10 @@ class Muon(Optimizer):
 
 
 def _orthogonalised(gradients: Sequence[Tensor], steps: int) -> list[Tensor]:
-    """Each gradient as an orthogonalised matrix; those of one shape together, since a GPU waits for each small call."""
+    """Return each gradient as an orthogonalised matrix.
+
+    Gradients of the same shape are computed together, because a GPU waits for each small call.
+    """
     matrices = [gradient.flatten(1) for gradient in gradients]
     places: dict[torch.Size, list[int]] = {}
     for place, matrix in enumerate(matrices):
@@ -67,7 +70,7 @@ def _orthogonalised(gradients: Sequence[Tensor], steps: int) -> list[Tensor]:
 
 
 def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
-    """Bring the singular values of matrices (..., m, n) near 1 by Newton–Schulz; their singular vectors stay."""
+    """Bring the singular values of matrices (..., m, n) near 1 by Newton–Schulz, and keep their singular vectors."""
     a, b, c = _QUINTIC
     wide = matrix.mT if matrix.shape[-2] > matrix.shape[-1] else matrix
     x = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)

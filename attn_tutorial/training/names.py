@@ -1,8 +1,8 @@
-"""Names of devices and precisions, free of torch, so that a misspelt one is refused before anything is loaded."""
+"""Names of devices and precisions. Imports no torch, so that a misspelt name is refused before anything is loaded."""
 
 from typing import Literal, get_args
 
-from attn_tutorial.errors import InputError
+from attn_tutorial.errors import check_choice
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Precision = Literal["float32", "bfloat16"]
@@ -10,12 +10,10 @@ PRECISIONS = ("auto", *get_args(Precision))
 
 
 def check_device(name: str) -> None:
-    """Raise `InputError` unless `name` is a device's, be it there or not, or "auto"."""
-    if name not in DEVICES:
-        raise InputError(f"device {name!r} was given; allowed are {', '.join(DEVICES)}")
+    """Raise `InputError` unless `name` is "auto" or the name of a device, whether this machine has it or not."""
+    check_choice("device", name, DEVICES)
 
 
 def check_precision(name: str) -> None:
-    """Raise `InputError` unless `name` is a precision, or "auto"."""
-    if name not in PRECISIONS:
-        raise InputError(f"precision {name!r} was given; allowed are {', '.join(PRECISIONS)}")
+    """Raise `InputError` unless `name` is "auto" or the name of a precision."""
+    check_choice("precision", name, PRECISIONS)

@@ -1,4 +1,4 @@
-"""What moves the weights, and by how much at each step."""
+"""The optimisers of a training, and their learning rate at each step."""
 
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -8,7 +8,10 @@ from attn_tutorial.training.muon import Muon
 
 
 def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
-    """Nesterov SGD for all weights, or Muon for the backbone's convolutions and SGD for the rest, blocks included."""
+    """Return the optimisers of a recipe.
+
+    One is Nesterov SGD for all weights; or Muon moves the backbone's convolutions, and SGD the rest and the blocks.
+    """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     in_slots = {id(weight) for block in model.slots().values() for weight in block.parameters()}  # type: ignore[operator]
     shaped = [weight for weight in weights if weight.ndim > 1 and id(weight) not in in_slots]
@@ -16,7 +19,7 @@ def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
     moved = {id(weight) for weight in filters}
     decayed = [weight for weight in shaped if id(weight) not in moved]
     moved |= {id(weight) for weight in decayed}
-    # Gains, biases and blocks are not shrunk: a gate pulled to its middle would be an effect of the decay.
+    # Gains, biases and blocks do not decay: otherwise a gate pulled to its middle could be an effect of the decay.
     free = [weight for weight in weights if id(weight) not in moved]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     sgd = SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, foreach=True)
@@ -24,7 +27,7 @@ def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
 
 
 def set_learning_rates(optimisers: list[Optimizer], recipe: TrainingSpec, step: int, steps: int) -> None:
-    """Set what each optimiser moves its weights by at a step."""
+    """Set each optimiser's learning rate for a step."""
     peaks = (recipe.lr, recipe.conv_lr)[: len(optimisers)]
     for optimiser, peak in zip(optimisers, peaks, strict=True):
         for group in optimiser.param_groups:
@@ -32,6 +35,9 @@ def set_learning_rates(optimisers: list[Optimizer], recipe: TrainingSpec, step: 
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step: a line up over the first `warmup` of the steps, then a line to 0."""
+    """Return the share of the peak learning rate at a step.
+
+    It rises linearly over the share `warmup` of the steps, and then falls linearly to 0.
+    """
     rise = warmup * steps
     return min((step + 1) / rise if rise else 1.0, (steps - step) / (steps - rise), 1.0)

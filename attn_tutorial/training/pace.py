@@ -1,4 +1,4 @@
-"""How fast a network trains and answers on this machine, from a few steps."""
+"""How fast a network trains and predicts on this machine, measured over a few steps."""
 
 import time
 from collections.abc import Callable
@@ -19,11 +19,11 @@ def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tup
     Args:
         spec: the run.
         device: "auto", "cpu", "cuda" or "mps".
-        batch: canvases a step.
-        steps: of which the fastest counts, behind one that is not counted.
+        batch: canvases per step.
+        steps: how many steps are timed, after one to warm up; the fastest counts.
 
     Returns:
-        seconds per image of a training step, and of a forward pass.
+        Seconds per image of a training step, and of a forward pass.
 
     """
     where = choose_device(device)
@@ -40,12 +40,12 @@ def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tup
             train_step(model, optimisers, x, label, 0.0, execution)
 
         @torch.inference_mode()
-        def answer() -> None:
+        def predict() -> None:
             model(x)
 
         training = _fastest(train, steps, where)
         model.eval()
-        return training / batch, _fastest(answer, steps, where) / batch
+        return training / batch, _fastest(predict, steps, where) / batch
 
 
 def _fastest(work: Callable[[], None], steps: int, device: torch.device) -> float:

@@ -1,11 +1,11 @@
-"""Where a training is. Free of torch, for the process that shows it may do without."""
+"""How far a training is. Imports no torch, so the process that displays progress starts quickly."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is."""
+    """How far a training is."""
 
     step: int
     steps: int

@@ -1,4 +1,4 @@
-"""Networks and canvases with known answers, and blocks of a user's own."""
+"""Networks and canvases with known answers, and a user's own blocks."""
 
 from dataclasses import replace
 
@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCKS, AttentionBlock, register_block
+from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, BLOCK_VERSIONS, BLOCKS, AttentionBlock, register_block
 from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import Groups, groups_of
 
 
 @pytest.fixture
 def own_block():
-    """Registers a block for one test."""
+    """Register a block for one test."""
     yield register_block
-    for known in (BLOCKS, BLOCK_OPTIONS):
+    for known in (BLOCKS, BLOCK_OPTIONS, BLOCK_VERSIONS):
         for name in set(known) - set(BLOCK_NAMES):
             del known[name]
 
@@ -27,7 +27,7 @@ def groups(test_images) -> Groups:
 
 @pytest.fixture
 def painted():
-    """Groups whose canvases show something else: a function from the batch to (B, 48, 48) levels of grey."""
+    """Replace the canvases of groups by a function from the batch to (B, 48, 48) levels of grey."""
 
     def paint(groups: Groups, levels) -> Groups:
         changed = []
@@ -41,7 +41,7 @@ def painted():
 
 @pytest.fixture
 def gate_of(own_block):
-    """A block whose attention is the given function of the features, in a network that has nothing else."""
+    """Make a network with one block, whose attention is the given function of the features."""
 
     def make(attention, cells: int = 6):
         class Own(AttentionBlock):

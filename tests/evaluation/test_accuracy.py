@@ -3,14 +3,17 @@ from typing import ClassVar
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
+from attn_tutorial.backbones import resnet
+from attn_tutorial.blocks import BLOCK_NAMES
 from attn_tutorial.clutter.names import CLUTTER_TYPES
 from attn_tutorial.evaluation import accuracy_by_severity, recalibrated
 from attn_tutorial.spec import SEEN, RunSpec
 
 
 class ReadsTheBrightestPixel(nn.Module):
-    """Knows the label from one pixel, which is part of the tile: right wherever that pixel shows."""
+    """Reads the label from one pixel of the tile, so it is right wherever that pixel is visible."""
 
     def forward(self, x):
         level = ((x.amax((1, 2, 3)) + 2) * 63.75).round().long()
@@ -35,12 +38,12 @@ def test_known_answers(lit, train):
     accuracy = [row["accuracy"] for row in rows]
     assert [row["severity"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert accuracy[0] == 1.0
-    # It fails just where the fragments hide that pixel: about as often as the overlap cap says, 35 % at severity 5.
+    # It fails only where the fragments hide that pixel: about as often as the overlap cap allows, 35 % at severity 5.
     assert 0.4 < accuracy[5] < 0.9
     assert accuracy[5] < accuracy[1]
 
 
-def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit, train):
+def test_severity_0_is_the_same_for_all_types_and_is_tested_once(lit, train):
     class Counting(ReadsTheBrightestPixel):
         calls = 0
 
@@ -57,7 +60,7 @@ def test_severity_0_is_one_thing_for_all_types_and_is_tested_once(lit, train):
     assert model.calls == 1 + 6
 
 
-def test_severity_0_is_recalibrated_once_and_told_where_it_was_asked_for(lit, train):
+def test_severity_0_is_recalibrated_once_and_reported_where_it_was_asked_for(lit, train):
     class Counting(ReadsTheBrightestPixel):
         calls: ClassVar = [0]  # shared by copies
 
@@ -87,7 +90,7 @@ def test_it_stops_when_asked(lit, train):
 
 
 class SeesBrightness(nn.Module):
-    """Names the class by the mean brightness, through a BatchNorm layer that learnt another range."""
+    """Predicts the class from the mean brightness, through a BatchNorm layer that learned another range."""
 
     def __init__(self):
         super().__init__()
@@ -108,7 +111,7 @@ def test_recalibration_takes_the_statistics_of_the_training_images_in_the_tests_
     test_images.images[:] = torch.where((test_images.labels == 1)[:, None, None, None], 255, 0).to(torch.uint8)
     spec = make_spec(types=["noise"], severities=[0], recalibrated=["noise"])
     [row] = accuracy_by_severity(network, spec, test_images, train)
-    assert row["accuracy"] == 0.5, "all are called class 0"
+    assert row["accuracy"] == 0.5, "all are classified as class 0"
     assert row["recalibrated"] == 1.0
     assert float(network.norm.running_mean.mean()) == 100, "the network itself stays as it is"
 
@@ -122,3 +125,21 @@ def test_statistics_are_plain_averages_over_the_batches():
     assert not again.training
     assert network.training
     assert float(network[0].running_mean.abs().max()) == 0
+
+
+@pytest.mark.parametrize("block", [None, *BLOCK_NAMES])
+@torch.no_grad()
+def test_statistics_are_those_of_torchs_update_bn(block):
+    torch.manual_seed(0)
+    network = resnet(8, 32, stem="whiten4", block=block).eval()
+    batches = [torch.randn(8, 3, 48, 48) for _ in range(3)]
+    found = recalibrated(network, batches).state_dict()
+    update_bn(batches, network)
+    assert all(torch.equal(found[name], expected) for name, expected in network.state_dict().items())
+
+
+def test_dropout_stays_off_while_statistics_are_collected():
+    network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3))
+    batches = [torch.randn(8, 3, 4, 4)]
+    expected = recalibrated(network[1:], batches)[0]
+    assert torch.equal(recalibrated(network, batches)[1].running_var, expected.running_var)

@@ -11,7 +11,7 @@ from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock
 from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import LESIONS, Seen, attention_maps, groups_of, harms, mean_gates
 from attn_tutorial.evaluation.lesions import _harm, _passes, possible_lesions, replaced, under
-from attn_tutorial.evaluation.recalibration import collecting
+from attn_tutorial.evaluation.recalibration import collecting_statistics
 
 NO_SHUFFLE = tuple(lesion for lesion in LESIONS if lesion != "shuffle")
 
@@ -128,7 +128,7 @@ def test_a_shuffle_keeps_the_weights_and_not_their_places(groups):
         before, after = (each.flatten(2) for each in (gates[kind], found[kind]))
         assert not torch.equal(before, after)
         assert torch.equal(before.sort(2).values, after.sort(2).values)
-        # All channels, or all places that collect, are shuffled alike, each canvas in another way.
+        # All channels, or all places that collect, are shuffled in the same way, and each canvas in a different way.
         orders = (after[:, :, None, :] == before[:, :, :, None]).float().argmax(2)
         assert (orders == orders[:, :1]).all()
         assert not torch.equal(orders[0], orders[1])
@@ -144,7 +144,7 @@ def test_only_what_has_places_is_shuffled():
 
 
 class Tells(AttentionBlock):
-    """Gives its gate for its output, so that the class that its network names is the gate's."""
+    """Returns its gate as its output, so that the gate decides the class that its network predicts."""
 
     name = "tells"
 
@@ -156,7 +156,7 @@ class Tells(AttentionBlock):
 
 
 class NamesTheGrey(nn.Module):
-    """Knows the label, which is the canvas's level of grey, through the gate only."""
+    """Reads the label, which is the canvas's level of grey, through the gate only."""
 
     def __init__(self):
         super().__init__()
@@ -178,7 +178,7 @@ def test_a_lesion_that_must_hurt_does_and_one_that_must_not_does_not(own_block, 
     rows = {row["lesion"]: row for row in harms(model, mean_gates(model, others), groups, others)}
     assert list(rows) == ["none", *NO_SHUFFLE]
     accuracy = {lesion: row["accuracy"] for lesion, row in rows.items()}
-    # All means are equal, so that the first class is named.
+    # All means are equal, so the first class is predicted.
     assert accuracy == {"none": 1.0, "mean": 0.1, "other_same_class": 1.0, "other_class": 0.0, "identity": 1.0}
     assert {lesion: row["recalibrated"] for lesion, row in rows.items()} == accuracy
     assert (rows["other_class"]["harm"], rows["other_class"]["low"], rows["other_class"]["high"]) == (1.0, 1.0, 1.0)
@@ -197,7 +197,7 @@ class DarkensAll(AttentionBlock):
 
 
 class SeesBrightness(nn.Module):
-    """Tells class 0 from class 1 by brightness, behind a block and a norm that is used to what the block gives."""
+    """Distinguishes class 0 from class 1 by brightness, after a block and a norm that has seen the block's output."""
 
     def __init__(self):
         super().__init__()
@@ -212,21 +212,21 @@ def bright(batch):
     return (200 * (batch.label % 2))[:, None, None].expand(-1, 48, 48)
 
 
-def test_statistics_are_taken_anew_under_the_lesion(own_block, groups, others, painted):
+def test_new_statistics_are_collected_under_the_lesion(own_block, groups, others, painted):
     own_block(DarkensAll)
     groups, others = painted(groups, bright), painted(others, bright)
-    model = collecting(SeesBrightness())
+    model = collecting_statistics(SeesBrightness())
     for group in others:
         model(group.input())
     model.eval()
     rows = {row["lesion"]: row for row in harms(model, mean_gates(model, others), groups, others)}
     assert rows["none"]["accuracy"] == rows["none"]["recalibrated"] == 0.2  # 0 and 1 of the ten classes
-    assert rows["identity"]["accuracy"] == 0.1, "a hundred times brighter, all are called class 1"
+    assert rows["identity"]["accuracy"] == 0.1, "a hundred times brighter, all are classified as class 1"
     assert rows["identity"]["recalibrated"] == 0.2
     assert (rows["identity"]["harm"], rows["identity"]["high"]) == (0.0, 0.0)
 
 
-def test_harm_is_told_between_recalibrated_networks(own_block, groups, others, painted):
+def test_harm_is_the_difference_between_recalibrated_networks(own_block, groups, others, painted):
     own_block(DarkensAll)
     groups, others = painted(groups, bright), painted(others, bright)
     model = SeesBrightness().eval()
@@ -243,7 +243,7 @@ def test_the_interval_is_a_paired_one():
     lesioned = np.where(generator.random(500) < 0.05, 1 - intact, intact)
     found = _harm(intact, lesioned)
     difference = intact - lesioned
-    half = 1.96 * difference.std(ddof=1) / 500**0.5  # of an unpaired one it would be four times as wide
+    half = 1.96 * difference.std(ddof=1) / 500**0.5  # an unpaired interval would be four times as wide
     assert found["harm"] == pytest.approx(difference.mean(), abs=1e-6)
     assert found["low"] == pytest.approx(difference.mean() - half, abs=half / 4)
     assert found["high"] == pytest.approx(difference.mean() + half, abs=half / 4)

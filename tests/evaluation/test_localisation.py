@@ -18,7 +18,7 @@ def test_a_masks_share_of_each_cell():
 
 
 def hand_made():
-    """Maps of 2 × 2 cells and what a mask on the upper row makes of them."""
+    """Maps of 2 × 2 cells, a mask on the upper row, and the expected measures."""
     shares = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
     cases = [  # map, enrichment, pointing, auc
         ([[1.0, 1.0], [0.0, 0.0]], 2.0, 1.0, 1.0),
@@ -44,7 +44,7 @@ def test_mass_counts_by_the_share_of_a_cell_and_places_by_half_of_it():
     maps = torch.tensor([[[1.0, 3.0, 0.0, 0.0]]])
     shares = torch.tensor([[[1.0, 0.25, 0.0, 0.0]]])
     assert enrichment(maps, shares).item() == pytest.approx((1 + 0.75) / 4 / (1.25 / 4))
-    assert pointing(maps, shares).item() == 0.0, "the largest cell is on the mask by a quarter only"
+    assert pointing(maps, shares).item() == 0.0, "only a quarter of the largest cell is on the mask"
     assert pointing(maps, torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])).item() == 1.0
 
 
@@ -58,7 +58,7 @@ def test_auc_is_the_share_of_pairs_in_order():
         assert found.item() == pytest.approx(pairs.mean().item())
 
 
-def test_masks_that_tell_no_cells_apart():
+def test_masks_with_all_cells_on_them_or_none():
     maps = torch.rand(3, 2, 2)
     shares = torch.stack([torch.zeros(2, 2), torch.ones(2, 2), torch.full((2, 2), 0.1)])
     assert pointing(maps, shares).isnan().all()
@@ -120,7 +120,7 @@ def test_a_gate_that_prefers_the_middle_does_so_elsewhere_too(gate_of, groups):
     assert row["enrichment"] == pytest.approx(row["enrichment_elsewhere"], abs=0.05)
 
 
-def test_the_object_is_held_against_its_own_silhouette(gate_of, painted, make_images, bank):
+def test_the_object_is_compared_with_its_own_silhouette(gate_of, painted, make_images, bank):
     images = replace(make_images(50, "test"), fragments=bank, masks=torch.zeros(50, 32, 32, dtype=torch.bool))
     images.masks[:, 8:24, :12] = True
     groups = painted(groups_of(images, 50, Clutter(severity=0)), lambda batch: 255 * batch.object_mask)

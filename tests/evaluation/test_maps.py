@@ -8,7 +8,7 @@ from attn_tutorial.evaluation import Seen, acting, attention_blocks, attention_m
 
 
 def noisy(model: nn.Module) -> nn.Module:
-    """With noise on the weights, so that a start as the identity hides nothing."""
+    """Add noise to the weights, because a block that starts as the identity would hide errors."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -40,7 +40,7 @@ def test_all_maps_of_one_pass_are_those_of_the_slots_own_inputs(block):
             assert torch.allclose(each.maps[kind], gate, atol=1e-4)
         for where in each.by_place().values():
             assert where.shape == (2, *each.size)
-    assert torch.equal(model(x), expected), "the network is as it was"
+    assert torch.equal(model(x), expected), "the network is unchanged"
 
 
 def test_which_maps_say_where():
@@ -77,7 +77,7 @@ def test_sub_sampled_keys_of_a_real_block():
     assert torch.allclose(seen.by_place()["received"].sum((1, 2)), torch.ones(2))
 
 
-def test_a_pairwise_map_over_other_places_says_nothing_of_where():
+def test_a_pairwise_map_over_other_places_gives_no_map_over_places():
     assert Seen({"pairwise": torch.rand(1, 35, 9)}, (5, 7)).by_place() == {}
 
 
@@ -94,7 +94,7 @@ def test_a_block_on_its_own_is_a_network_too():
     assert list(attention_blocks(block)) == [""]
 
 
-def test_blocks_act_as_told_and_only_within():
+def test_blocks_act_as_given_only_inside_the_context():
     model = resnet(8, 32, block="se").eval()
     x = torch.randn(2, 3, 32, 32)
     before = model(x)
@@ -103,7 +103,7 @@ def test_blocks_act_as_told_and_only_within():
     assert torch.equal(model(x), before)
 
 
-def test_blocks_act_as_ever_after_an_error():
+def test_blocks_act_as_before_after_an_error():
     model = resnet(8, 32, block="se").eval()
     x = torch.randn(2, 3, 32, 32)
     before = model(x)

@@ -7,7 +7,7 @@ import torch
 from attn_tutorial.evaluation import scores
 
 
-def test_a_sure_and_right_network():
+def test_a_confident_and_correct_network():
     label = torch.arange(10).repeat(3)
     logits = 100.0 * torch.nn.functional.one_hot(label, 10)
     assert scores(logits, label) == {
@@ -26,11 +26,11 @@ def test_a_network_that_knows_nothing():
     assert found["per_class"] == [1.0] + [0.0] * 9  # a tie goes to the first class
     assert found["nll"] == pytest.approx(math.log(10), abs=1e-6)
     assert found["brier"] == pytest.approx(0.9**2 + 9 * 0.1**2, abs=1e-6)
-    assert found["ece"] == pytest.approx(0.0, abs=1e-6)  # 10 % sure and 10 % right
+    assert found["ece"] == pytest.approx(0.0, abs=1e-6)  # 10 % confident and 10 % correct
 
 
-def test_overconfidence_is_the_gap_between_sure_and_right():
-    # Sure to 80 %, in two classes, and right in half of the cases.
+def test_overconfidence_is_the_gap_between_confidence_and_accuracy():
+    # 80 % confident, with two classes, and correct in half of the cases.
     logits = torch.tensor([[math.log(0.8), math.log(0.2)]]).repeat(40, 1)
     label = torch.tensor([0, 1]).repeat(20)
     found = scores(logits, label)

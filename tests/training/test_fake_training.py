@@ -1,4 +1,4 @@
-"""What training would ask of a GPU, without one: its step never waits for the device. Backward is not run here."""
+"""What training would do on a GPU, tested without one: a step never waits for it. Backward is not run here."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.spec import TrainingSpec
+from attn_tutorial.training.curve import LearningCurve
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
 
 
@@ -17,12 +18,12 @@ def test_forward_and_optimisers_never_wait_for_the_device(no_copy_to_host, block
         model = resnet(8, 32, stem="whiten4", block=block).train()
         optimisers = make_optimisers(model, recipe)
         x = torch.empty(16, 3, 48, 48)
-        recent = torch.zeros(5, 2)
+        curve = LearningCurve(200, 16, x.device)
         for step in range(2):
             with no_copy_to_host():
                 logits = model(x)
                 assert (logits.shape, logits.device.type) == ((16, 10), "cuda")
-                recent[step] = torch.stack((logits.mean(), logits.max()))
+                curve.add(torch.stack((logits.mean(), logits.max())))
                 for weight in model.parameters():
                     if weight.requires_grad:
                         weight.grad = torch.empty_like(weight)

@@ -36,7 +36,7 @@ def test_interrupted_or_not_the_bits_are_the_same(train, tmp_path, block, optimi
     spec = make_spec(block=block, training={"conv_optimizer": optimizer})
     straight = fit(spec, train)
     for steps in (3, 4):
-        with pytest.raises(Stopped, match="goes on from there"):
+        with pytest.raises(Stopped, match="continues from there"):
             fit(spec, train, tmp_path, should_stop=stop_after(steps))
     resumed = fit(spec, train, tmp_path)
     assert resumed.resumed_at == [3, 7]
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_version_is_set_aside(train, tmp_path, monkeypat
     with pytest.raises(Stopped):
         fit(make_spec(), train, tmp_path, should_stop=stop_after(5))
     monkeypatch.setattr("attn_tutorial.training.checkpoint.__version__", "9.9")
-    with pytest.warns(UserWarning, match="set aside as aside-step-000000005.pt; .* to the start"):
+    with pytest.warns(UserWarning, match="set aside as aside-step-000000005.pt. .* starts again"):
         again = fit(make_spec(), train, tmp_path)
     assert again.resumed_at == []
     assert (tmp_path / "aside-step-000000005.pt").exists()
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_another_version_is_set_aside(train, tmp_path, monkeypat
 def test_checkpoints_of_another_run_are_left_alone(train, tmp_path):
     with pytest.raises(Stopped):
         fit(make_spec(seed=1), train, tmp_path, should_stop=stop_after(5))
-    with pytest.raises(InputError, match=r"holds those of run .*: give each run a folder of its own"):
+    with pytest.raises(InputError, match=r"contains checkpoints of run .* Give each run its own folder"):
         fit(make_spec(), train, tmp_path)
     assert fit(make_spec(seed=1), train, tmp_path).resumed_at == [5]
 
@@ -128,7 +128,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(train, tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("attn_tutorial.training.checkpoint.write_whole", no_room)
-    with pytest.warns(UserWarning, match="no checkpoint was written .*No space left on device.*: free some space"):
+    with pytest.warns(UserWarning, match="no checkpoint was written .*No space left on device.* Free some space"):
         trained = fit(make_spec(), train, tmp_path, checkpoint_every=0.0)
     assert weights_sha256(trained.model) == weights_sha256(fit(make_spec(), train).model)
     with (
@@ -170,7 +170,7 @@ def test_memory_that_ends_is_explained(train, monkeypatch):
         torch.empty(2**50)
 
     monkeypatch.setattr("attn_tutorial.training.loop.train_clutter", lambda _: SimpleNamespace(seed=0, render=greedy))
-    with pytest.raises(OutOfMemory, match=r"cpu has no memory for a step .*: lower the batch size"):
+    with pytest.raises(OutOfMemory, match=r"cpu does not have enough memory for a step .*\. Lower the batch size"):
         fit(spec, train)
 
 
@@ -210,9 +210,9 @@ def test_learning_rates_that_are_too_high_diverge(train):
 
 
 def test_less_than_a_batch_is_refused(train):
-    with pytest.raises(ValueError, match="less than one batch"):
+    with pytest.raises(ValueError, match="`samples` must fill a batch of 16, but got 8"):
         fit(make_spec(training={"samples": 8}), train)
-    with pytest.raises(ValueError, match="batch_size 128 was given with 60 images"):
+    with pytest.raises(ValueError, match="number of images, 60, but got 128"):
         fit(make_spec(training={"samples": 256, "batch_size": 128}), train)
 
 

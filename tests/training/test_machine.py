@@ -14,7 +14,7 @@ SMALL = BackboneSpec(depth=8, width=16)
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Has a step take as long as `seconds` says of its memory format."""
+    """Makes a step take as many seconds as `seconds` says for its memory format."""
     seconds, now = {}, [0.0]
 
     def step(model, x):
@@ -42,7 +42,7 @@ def clock(monkeypatch):
     ("contiguous", "channels_last", "chosen"),
     [(2.0, 1.0, "channels_last"), (1.0, 2.0, "contiguous"), (1.0, 1.05, "channels_last")],
 )
-def test_the_faster_memory_format_is_chosen_and_a_near_tie_is_no_matter_of_luck(
+def test_the_faster_memory_format_is_chosen_and_a_near_tie_is_not_left_to_luck(
     clock, contiguous, channels_last, chosen
 ):
     clock.update(contiguous=contiguous, channels_last=channels_last)
@@ -70,9 +70,9 @@ def test_bfloat16_only_where_the_processor_has_instructions_for_it(monkeypatch, 
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(InputError, match="precision 'half' was given; allowed are auto, float32, bfloat16"):
+    with pytest.raises(InputError, match="precision must be one of auto, float32, bfloat16, but got 'half'"):
         Execution.choose(CPU, "half", SMALL, 32)
-    with pytest.raises(InputError, match="device 'gpu' was given; allowed are auto, cpu, cuda, mps"):
+    with pytest.raises(InputError, match="device must be one of auto, cpu, cuda, mps, but got 'gpu'"):
         choose_device("gpu")
 
 
@@ -103,7 +103,7 @@ def test_every_way_trains_the_same_network_but_for_rounding(train, monkeypatch, 
 
 
 def test_a_compiled_step_is_the_eager_step(train):
-    # What a GPU gets compiled by triton, here by the backend that needs no compiler: the graph is the same.
+    # On a GPU triton compiles the step; here a backend that needs no compiler does. The graph is the same.
     spec = make_spec(block="cbam")
     execution = Execution("float32", "channels_last", torch.get_num_threads(), compiled=True)
     x, label = torch.randn(16, 3, 48, 48), torch.arange(16) % 10

@@ -46,7 +46,7 @@ def newest(folder: Path) -> str:
 
 
 def kill_again_and_again(folder: Path, kills: int) -> None:
-    """Kill runs, each a random while after it wrote a checkpoint of its own, so that every one gets further."""
+    """Kill runs, each a random time after it wrote its own checkpoint, so that every run makes progress."""
     alone, _, _ = start().communicate()[0].partition(" ")
     chance = random.Random(0)
     killed = round_ = 0
@@ -71,7 +71,7 @@ def kill_again_and_again(folder: Path, kills: int) -> None:
         round_ += 1
 
 
-@pytest.mark.timeout(900)  # a dozen processes in turn: minutes beside other work
+@pytest.mark.timeout(900)  # a dozen processes one after another: minutes on a busy machine
 def test_a_few_kills(tmp_path):
     kill_again_and_again(tmp_path, kills=3)
 
