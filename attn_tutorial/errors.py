@@ -1,11 +1,11 @@
-"""The errors that say what a user can do, and the check that most of them come from."""
+"""The errors that say what a user can do, and the check that raises most of them."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used. The text says what was given, what is allowed and what to do.
+    """Something that was given cannot be used. The text says what must hold, what was given and what to do.
 
     The text is complete by itself, so a notebook (and with it papermill) shows it instead of a traceback, and the
     command line prints it alone.

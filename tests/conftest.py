@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.datasets.images import ImageSet
 from attn_tutorial.engine.images import prepare_images
+from attn_tutorial.engine.options import RunOptions
 from attn_tutorial.engine.setting import Setting
 from attn_tutorial.ledger import Record
 from attn_tutorial.ledger.record import circumstances
@@ -103,7 +104,7 @@ def prepared(tiny_cifar, tmp_path_factory):
 @pytest.fixture
 def setting(prepared, tmp_path):
     (images, source), root = prepared
-    return Setting("headline", "smoke", images, root, source, tmp_path / "runs", "cpu", 60.0)
+    return Setting("headline", "smoke", images, root, source, tmp_path / "runs", RunOptions(device="cpu"))
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 from .held import Held as Held
 from .held import held_in as held_in
 from .ledger import Ledger as Ledger
-from .ledger import LedgerError as LedgerError
+from .reading import LedgerError as LedgerError
 from .record import Record as Record

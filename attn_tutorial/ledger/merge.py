@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attn_tutorial.ledger.ledger import Damaged, Foreign, Ledger, LedgerError, read_record
+from attn_tutorial.ledger.ledger import Ledger
+from attn_tutorial.ledger.reading import Damaged, Foreign, LedgerError, read_record
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.training.files import write_whole
 
@@ -13,36 +14,43 @@ _RANKS = ("failed", "diverged", "done")
 
 @dataclass
 class Merged:
-    """What became of the records that were to be merged, by run id, and by file where it holds none."""
+    """What became of the records that were to be merged, by run id; by file where it does not contain a record."""
 
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
-    """A record that gave way to a better one: to one that is done, or diverged where it had failed."""
+    """A better record took the place of another: one that is done, or one that diverged where the other failed."""
+    extended: list[str] = field(default_factory=list)
+    """The same network was there already, and got the tests that it lacked."""
     there: list[str] = field(default_factory=list)
     """The same result was there already, or a better one."""
     kept: dict[str, str] = field(default_factory=dict)
     """Another result of the run is there and stays: how the two differ."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Files that are no usable records, and why."""
+    """Files that are not usable records, and why."""
 
 
 def merge(sources: Iterable[Path], into: Path) -> Merged:
-    """Copy the records of some results folders into another, where two are never pooled nor one silently replaced.
+    """Copy the records of some results folders, and the weights that were kept with them, into another folder.
 
-    The weights of a run go with its record, where they were kept.
+    Two results of one run are never pooled, and none is silently replaced. A run that is done is better than one that
+    diverged, and this is better than one that failed; of two equally good ones the one that is there stays. If both are
+    about the same network, the one that is there gets the tests that it lacks. The merge may be stopped at any moment
+    and started again.
 
-    A run that is done is better than one that diverged, and that than one that failed; of two of a kind the one that is
-    there stays.
-    May be stopped at any moment and started again.
+    Args:
+        sources: results folders.
+        into: the folder that gets the records; made if needed.
 
-    Raises `LedgerError` where a folder is none, is `into` itself, or cannot be read or written.
+    Raises:
+        LedgerError: a source is not a folder, is `into` itself, or cannot be read; or `into` cannot be written.
+
     """
     folders = list(sources)
     for folder in folders:
         if not folder.is_dir():
-            raise LedgerError(f"results folder {folder} was given to be merged, but there is no such folder")
+            raise LedgerError(f"sources must be results folders, but {folder} is not a folder.")
         if folder.resolve() == into.resolve():
-            raise LedgerError(f"{folder} was given to be merged into itself: name another folder with --into")
+            raise LedgerError(f"{folder} cannot be merged into itself. Name another folder with --into.")
     target, merged = Ledger(into), Merged()
     target.make_writable()
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
@@ -58,26 +66,36 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
 def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
     there = target.get(record.run_id)
     if there is None or _RANKS.index(record.status) > _RANKS.index(there.status):
-        weights = Ledger(path.parent).weights_path(record.run_id)
-        try:
-            if weights.is_file():
-                copied = target.weights_path(record.run_id)
-                copied.parent.mkdir(exist_ok=True)
-                write_whole(copied, weights.read_bytes())
-            write_whole(target.folder / path.name, path.read_bytes())
-        except OSError as error:
-            raise LedgerError(
-                f"{path.name} cannot be copied to {target.folder} ({error.strerror}): free some space and merge again"
-            ) from None
+        _copy(record, path, target)
         (merged.replaced if there else merged.added).append(record.run_id)
     elif record.status == there.status and (difference := differing(there, record)):
         merged.kept[record.run_id] = difference
+    elif record.conditions - there.conditions:
+        lacking = {
+            name: [row for row in rows if row.condition not in there.conditions] for name, rows in record.tests.items()
+        }
+        target.add(there.with_tests(lacking))
+        merged.extended.append(record.run_id)
     else:
         merged.there.append(record.run_id)
 
 
+def _copy(record: Record, path: Path, target: Ledger) -> None:
+    weights = Ledger(path.parent).weights_path(record.run_id)
+    try:
+        if weights.is_file():
+            copied = target.weights_path(record.run_id)
+            copied.parent.mkdir(exist_ok=True)
+            write_whole(copied, weights.read_bytes())
+        write_whole(target.folder / path.name, path.read_bytes())
+    except OSError as error:
+        raise LedgerError(
+            f"{path.name} cannot be copied to {target.folder} ({error.strerror}). Free some space and merge again."
+        ) from None
+
+
 def differing(one: Record, other: Record) -> str:
-    """Say how two results of one run differ; empty where they are the same network, or both no network."""
+    """Say how two results of one run differ; nothing if they are the same network, or both have none."""
     if one.weights_sha256 == other.weights_sha256:
         return ""
     causes = circumstances_differing(one, other)
@@ -87,7 +105,7 @@ def differing(one: Record, other: Record) -> str:
 
 
 def circumstances_differing(one: Record, other: Record) -> list[str]:
-    """List what decides about a network's last bits and differs between two records, as "threads 1 and 2"."""
+    """List what decides about a network's last bits and differs between two records, such as "threads 1 and 2"."""
     pairs = {
         **{name: (getattr(one, name), getattr(other, name)) for name in _DECIDING},
         **{

@@ -9,19 +9,21 @@ from attn_tutorial.spec import SEEN
 _CARD = """\
 # Networks of the clutter benchmark
 
-Small classifiers of {source}, trained and tested by `attn_tutorial` on
-the clutter benchmark, version {version}. They are here to show what attention blocks do, in the reader's own programs
-and in a page. This card is written by the package from the runs' records; no number in it is typed by hand.
+These are small image classifiers for {source}. `attn_tutorial` trained and tested them on the clutter benchmark
+({versions}). They show what attention blocks do, in your own programs and in a web page. The package wrote this card
+from the runs' records; no number in it was typed by hand.
 
 ## Files
 
 {files}
 
-Each is one ONNX file with its weights inside. Input: `canvas`, uint8 (batch, 3, {side}, {side}), red, green and blue,
-as `attn_tutorial.datasets.Clutter` renders them; the scaling is part of the network. Outputs: `logits`, float32
-(batch, {classes}), in the order {names};
-and the attention maps of each slot, as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial` (batch, 1, H, W),
-`….full` (batch, C, H, W) or `….pairwise` (batch, N, M).
+Each network is one ONNX file that includes its weights.
+
+- Input: `canvas`, uint8 (batch, 3, {side}, {side}), in the order red, green, blue, as `attn_tutorial.clutter.Clutter`
+  renders it. The network scales the pixels itself.
+- Output `logits`: float32 (batch, {classes}), in the order {names}.
+- One output for each attention map of each slot, such as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial`
+  (batch, 1, H, W), `….full` (batch, C, H, W) or `….pairwise` (batch, N, M).
 
 ```python
 import numpy, onnxruntime
@@ -33,10 +35,10 @@ found = dict(zip([output.name for output in session.get_outputs()], outputs))
 
 ## How good they are
 
-Accuracy in % on {images:,} {split} images, by severity of `fragments` and `noise` (training saw severities {trained}),
-and the mean over the severities above 0 of each other composition of clutter types. **One network each: their
-differences say nothing about the blocks, since another seed gives other numbers.** What can be concluded about the
-blocks is said by the study's pages, from several seeds.
+The table shows accuracy in % on {images:,} {split} images, by severity of `fragments` and `noise` (training used
+severities {trained}). For every other composition of clutter types it shows the mean over the severities above 0.
+**Each row is one network. The differences say nothing about the blocks, because another seed gives other numbers.**
+The study's pages, with several seeds, say what can be concluded about the blocks.
 
 {accuracies}
 
@@ -46,18 +48,18 @@ blocks is said by the study's pages, from several seeds.
 
 ## What they are not for
 
-They name {classes} kinds of things on canvases of {side}×{side} pixels that were made by a program, and know nothing
-else: not other pictures, other sizes or other classes. They are no tool for any decision about people or things. A map
-that looks right is no proof that the network looks there; see the book's chapters on localisation and lesions.
+The networks recognise {classes} classes on canvases of {side}×{side} pixels that a program made, and nothing else: not
+other pictures, other sizes or other classes. Do not use them for decisions about people or things. An attention map
+that looks right does not prove that the network looks there; see the book's chapters on localisation and lesions.
 
 The networks are under the package's licence, MIT. {licence}
 """
 _LICENCES = {
     "cifar10": (
-        "The images they learnt from are CIFAR-10's (Krizhevsky, *Learning multiple layers of features from tiny "
-        "images*, technical report, University of Toronto, 2009), and are not in the files."
+        "They were trained on the images of CIFAR-10 (Krizhevsky, *Learning multiple layers of features from tiny "
+        "images*, technical report, University of Toronto, 2009). The files do not contain these images."
     ),
-    "shapes": "The images they learnt from were drawn by the package itself.",
+    "shapes": "They were trained on images that the package drew itself.",
 }
 
 
@@ -65,16 +67,16 @@ def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], cont
     """Return the card as Markdown.
 
     Args:
-        named: what each network is called, and its record.
+        named: the name of each network, and its record.
         classes: names of the logits.
-        contents: the files by name, "<name>.onnx" for each network.
+        contents: the bytes of the files by name, "<name>.onnx" for each network.
 
     """
     record = named[0][1]
     spec = record.spec
     return _CARD.format(
         source=record.data.source,
-        version=record.clutter_version,
+        versions=", ".join(f"{name} version {version}" for name, version in record.versions_trained.items()),
         files=_table(
             ["file", "block", "seed", "parameters", "bytes", "sha256 of the file", "run", "sha256 of the weights"],
             [

@@ -1,4 +1,4 @@
-"""Trained networks as ONNX files, for other programs and for a page in a browser: canvases in, logits and gates out."""
+"""Write trained networks as ONNX files, for other programs and web pages: canvases in, logits and gates out."""
 
 import json
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from attn_tutorial.clutter import to_input
 from attn_tutorial.errors import InputError
 from attn_tutorial.evaluation import attention_maps
-from attn_tutorial.ledger.ledger import Ledger, LedgerError
+from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.model_card import model_card
+from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.ledger.weights import load_network
 from attn_tutorial.spec import SEEN
@@ -21,7 +22,7 @@ INPUT, LOGITS = "canvas", "logits"
 
 
 class _Shown(nn.Module):
-    """A network that reads canvases as they are rendered, and gives its attention maps beside its logits."""
+    """A network that takes canvases as they are rendered, and returns its attention maps beside its logits."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -35,22 +36,26 @@ class _Shown(nn.Module):
 def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> bytes:
     """Return a network as the bytes of one ONNX file.
 
-    Its input `canvas` is uint8 (B, 3, canvas, canvas), red, green and blue, as `Clutter.render` gives them. Its outputs
-    are `logits` (B, classes), and each attention map of each slot under "<slot>.<kind>", as "stage1.0.slot.spatial", in
-    the shape that `AttentionBlock.attention` says. B is free.
+    Its input `canvas` is uint8 (B, 3, canvas, canvas), in the order red, green, blue, as `Clutter.render` returns it.
+    Its outputs are `logits`, float32 (B, classes), and every attention map of every slot under the name
+    "<slot>.<kind>", such as "stage1.0.slot.spatial", in the shape that `AttentionBlock.attention` documents. The batch
+    size B may vary.
 
     Args:
         network: in evaluation mode, on the CPU.
         canvas: side of its input in pixels.
-        facts: kept in the file as its metadata.
+        facts: the file's metadata, by name.
 
-    Raises `InputError` where the libraries that write ONNX are not installed.
+    Raises:
+        InputError: the libraries that write ONNX are not installed.
+
     """
     try:
         import onnxscript  # noqa: F401  (torch needs it)
     except ImportError:
         raise InputError(
-            'writing ONNX needs the packages onnx and onnxscript: pip install -e ".[onnx]" in the repository\'s folder'
+            "to write ONNX, onnx and onnxscript must be installed, but they are not: "
+            'pip install -e ".[onnx]" in the repository\'s folder.'
         ) from None
     example = torch.zeros(2, 3, canvas, canvas, dtype=torch.uint8)
     with torch.no_grad():
@@ -68,7 +73,7 @@ def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> byte
     )
     assert program is not None
     model = program.model_proto
-    # What the exporter says of each operation's origin in Python is a quarter of a small file.
+    # The exporter's notes on where in Python each operation comes from make up a quarter of a small file.
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -81,28 +86,30 @@ def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> byte
 def export_networks(
     ledger: Ledger, named: Sequence[tuple[str, Record]], classes: Sequence[str], out: Path
 ) -> list[Path]:
-    """Write the networks of some runs as ONNX files, and a model card beside them.
+    """Write the networks of some runs as ONNX files, with a model card.
 
     Args:
-        ledger: that holds the records, and their weights.
-        named: what each network is to be called, and its record; all of one kind of images.
+        ledger: the ledger with the records and their weights.
+        named: a name for each network, and its record; all were trained on the same images.
         classes: names of the logits.
-        out: folder for them; made if need be. Files of the same names are replaced.
+        out: folder for the files, made if it does not exist. Files with the same names are replaced.
 
     Returns:
-        the files: `<name>.onnx` for each network, and `README.md`.
+        The files: `<name>.onnx` for each network, and `README.md`.
 
     Raises:
-        LedgerError: a record is not done, or its weights are not there or not those that it names.
-        InputError: two networks have one name, or one card cannot tell of them all, since they were not trained in one
-            clutter or not tested alike; the folder cannot be written to; see also `onnx_network`.
+        LedgerError: a record is not done, or its weights are missing or differ from the ones that it names.
+        InputError: two networks have the same name, or one card cannot describe them all, because they differ in
+            training clutter or in tests; the folder cannot be written; see also `onnx_network`.
 
     """
     _check_alike(named)
     contents: dict[str, bytes] = {}
     for name, record in named:
         if record.status != "done":
-            raise LedgerError(f"run {record.run_id} ({name}) is {record.status}: there is no network to export")
+            raise LedgerError(
+                f"run {record.run_id} ({name}) must be done, but is {record.status}: there is no network to export."
+            )
         network = load_network(ledger, record)
         contents[f"{name}.onnx"] = onnx_network(network, record.spec.clutter.canvas, _facts(name, record, classes))
     contents["README.md"] = model_card(named, classes, contents).encode()
@@ -112,7 +119,8 @@ def export_networks(
             write_whole(out / file, content)
     except OSError as error:
         raise InputError(
-            f"--out {out} was given and cannot be written ({error.strerror}): name another folder"
+            f"--out must be a folder that can be written, but {out} cannot be written ({error.strerror}). Name another "
+            "folder."
         ) from None
     return [out / file for file in contents]
 
@@ -121,21 +129,21 @@ def _check_alike(named: Sequence[tuple[str, Record]]) -> None:
     names = [name for name, _ in named]
     if len(set(names)) < len(names):
         raise InputError(
-            f"networks called {', '.join(names)} were given, some by one name, as those of two backbones are: export "
-            "each kind by itself"
+            f"networks must have different names, but got {', '.join(names)}. Networks of two backbones may have the "
+            "same name: export each backbone by itself."
         )
     first = named[0][1].spec
     for name, record in named:
         tested = record.spec.evaluation
         if (record.spec.clutter, tested) != (first.clutter, first.evaluation):
             raise InputError(
-                f"networks {names[0]} and {name} were given, which were not trained in one clutter, or not tested "
-                "alike: one card cannot tell of both; name some of a kind with --variant"
+                f"networks on one card must have the same training clutter and the same tests, but {names[0]} and "
+                f"{name} differ. Choose networks of one kind with --variant."
             )
     if SEEN not in first.evaluation.types or not any(first.evaluation.severities):
         raise InputError(
-            f"network {names[0]} was given, which was tested on {', '.join(first.evaluation.types)} at severities "
-            f"{', '.join(map(str, first.evaluation.severities))}; a card tells of {SEEN} at severities above 0"
+            f"networks on a card must be tested on {SEEN} at severities above 0, but {names[0]} was tested on "
+            f"{', '.join(first.evaluation.types)} at severities {', '.join(map(str, first.evaluation.severities))}."
         )
 
 
@@ -146,5 +154,5 @@ def _facts(name: str, record: Record, classes: Sequence[str]) -> dict[str, str]:
         "weights_sha256": str(record.weights_sha256),
         "classes": json.dumps(list(classes)),
         "images": record.data.source,
-        "clutter_version": str(record.clutter_version),
+        "versions_trained": json.dumps(record.versions_trained),
     }

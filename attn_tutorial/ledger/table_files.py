@@ -1,4 +1,4 @@
-"""A ledger's frame as a file for other tools."""
+"""Write a ledger's frame as a file for other tools."""
 
 import os
 from pathlib import Path
@@ -13,18 +13,18 @@ _KINDS = (".csv", ".parquet")
 
 
 def write_table(frame: "pd.DataFrame", out: Path) -> None:
-    """Write a frame as CSV or Parquet, whole or not at all, in place of a file that may be there.
+    """Write a frame as CSV or Parquet, either completely or not at all. An existing file is replaced.
 
     Args:
         frame: the table; its index is not written.
-        out: the file; its end says the kind, .csv or .parquet.
+        out: the file; its ending, .csv or .parquet, decides the format.
 
     Raises:
-        InputError: another kind, or a place that cannot be written to.
+        InputError: the ending is another one, or the file cannot be written.
 
     """
     if out.suffix not in _KINDS:
-        raise InputError(f"--out {out} was given; allowed are files that end in {' or '.join(_KINDS)}")
+        raise InputError(f"--out must be a file that ends in {' or '.join(_KINDS)}, but got {out}.")
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         if out.suffix == ".csv":
@@ -34,7 +34,8 @@ def write_table(frame: "pd.DataFrame", out: Path) -> None:
         temporary.replace(out)
     except OSError as error:
         raise InputError(
-            f"--out {out} was given and cannot be written ({error.strerror or error}): name another file"
+            f"--out must be a file in a folder that can be written, but {out} cannot be written "
+            f"({error.strerror or error}). Name another file."
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

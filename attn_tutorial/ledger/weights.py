@@ -1,4 +1,4 @@
-"""Trained networks: their weights beside the records, and networks made of them again."""
+"""Trained networks: their weights beside the records, and networks rebuilt from them."""
 
 import io
 import warnings
@@ -7,14 +7,15 @@ import torch
 from torch import nn
 
 from attn_tutorial.datasets import CLASS_COUNT
-from attn_tutorial.ledger.ledger import Ledger, LedgerError
+from attn_tutorial.ledger.ledger import Ledger
+from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.training import build_network, weights_sha256
 from attn_tutorial.training.files import write_whole
 
 
 def save_weights(ledger: Ledger, run_id: str, model: nn.Module) -> None:
-    """Write the weights of a run, whole or not at all; what hinders it is a warning, as the record is worth more."""
+    """Write the weights of a run, whole or not at all. A failure is a warning, because the record is worth more."""
     content = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, content)
     path = ledger.weights_path(run_id)
@@ -29,30 +30,30 @@ def load_network(ledger: Ledger, record: Record) -> nn.Module:
     """Return the trained network of a run, on the CPU, in evaluation mode.
 
     Args:
-        ledger: whose folder holds the weights.
+        ledger: its folder contains the weights.
         record: of the run.
 
     Raises:
-        LedgerError: the weights are not there, cannot be read, or are not those that the record names by their hash.
+        LedgerError: the weights are not there, cannot be read, or do not have the hash that the record names.
 
     """
     path = ledger.weights_path(record.run_id)
     name = f"the weights of run {record.run_id} ({record.variant}, seed {record.spec.seed})"
     again = (
-        f"to make them anew, move {record.run_id}.json out of {ledger.folder} and run the study again; the same kind "
-        "of machine and versions give the same weights"
+        f"To make them again, move {record.run_id}.json out of {ledger.folder} and run the study again: the same kind "
+        "of machine and the same versions give the same weights."
     )
     if not path.is_file():
-        raise LedgerError(f"{name} are not in {path.parent}: {again}")
+        raise LedgerError(f"{name} are not in {path.parent}. {again}")
     model = build_network(record.spec, CLASS_COUNT)
     try:
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         cause = type(error).__name__
-        raise LedgerError(f"{name} cannot be read from {path} ({cause}): delete it; {again}") from None
+        raise LedgerError(f"{name} cannot be read from {path} ({cause}): delete this file. {again}") from None
     if (found := weights_sha256(model)) != record.weights_sha256:
         raise LedgerError(
-            f"{path} holds a network with sha256 {found[:16]}…, but the record of the run names "
-            f"{str(record.weights_sha256)[:16]}…: delete it; {again}"
+            f"{path} must contain the network that the record names (sha256 {str(record.weights_sha256)[:16]}…), "
+            f"but contains another one ({found[:16]}…): delete this file. {again}"
         )
     return model.eval()

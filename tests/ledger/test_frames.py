@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from attn_tutorial.ledger import Record
+from attn_tutorial.ledger import Ledger, Record
 from attn_tutorial.ledger.frames import lesion_frame, localisation_frame
-from attn_tutorial.ledger.record import Lesion, Localisation
+from attn_tutorial.ledger.record import Accuracy, Lesion, Localisation
 from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
 
@@ -53,3 +53,13 @@ def test_without_records_the_frames_are_empty_and_have_their_columns():
     assert localisation_frame([]).empty
     assert {"variant", "enrichment", "auc_elsewhere"} <= set(localisation_frame([]))
     assert {"variant", "harm"} <= set(lesion_frame([]))
+
+
+def test_every_single_value_of_a_record_is_a_column_of_the_frame(tmp_path, runs, make_record):
+    """So that a new field of `Record` or `Accuracy` needs no other change."""
+    Ledger(tmp_path).add(make_record(runs[0]))
+    columns = set(Ledger(tmp_path).frame().columns)
+    apart = {"spec", "data", "curve", "accuracy", "localisation", "lesions", "resumed_at", "per_class"}
+    apart |= {"versions", "versions_trained", "versions_tested"}
+    assert set(Record.model_fields) | set(Accuracy.model_fields) <= columns | apart
+    assert columns.isdisjoint({"spec", "curve", "versions"})

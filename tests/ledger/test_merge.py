@@ -81,7 +81,7 @@ def test_files_that_are_no_records_are_refused_by_name(tmp_path, runs, make_reco
 
 
 def test_folders_that_cannot_be_merged_are_refused(tmp_path):
-    with pytest.raises(LedgerError, match="there is no such folder"):
+    with pytest.raises(LedgerError, match="is not a folder"):
         merge([tmp_path / "none"], tmp_path / "into")
     (tmp_path / "a").mkdir()
     with pytest.raises(LedgerError, match="merged into itself"):

@@ -1,4 +1,4 @@
-"""Trained networks are kept beside their records, are those that the records name, and leave as ONNX files."""
+"""Test that trained networks are kept beside their records, match them, and can be exported as ONNX files."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from attn_tutorial.training import weights_sha256
 @pytest.fixture
 def trained(setting, plan):
     (run,) = plan(setting, cbam={"block": "cbam", "block_options": {"reduction": 4}})
-    run_study([run], setting, "serial")
+    run_study([run], setting.with_options(runner="serial"))
     ledger = Ledger(setting.results)
     return ledger, ledger.get(run.run_id)
 
@@ -50,15 +50,15 @@ def test_weights_that_are_not_there_or_not_those_of_the_record_are_refused(train
             load_network(ledger, record)
 
     path.write_bytes(whole[: len(whole) // 2])
-    refusal(rf"run {record.run_id} \(cbam, seed 0\) cannot be read from {re.escape(str(path))} .*: delete it; to make")
+    refusal(rf"run {record.run_id} \(cbam, seed 0\) cannot be read from {re.escape(str(path))} .*: delete this file")
     path.write_bytes(whole)
     network = load_network(ledger, record)
     with torch.no_grad():
         next(network.parameters()).add_(1)
     save_weights(ledger, record.run_id, network)
-    refusal(r"but the record of the run names [0-9a-f]{16}…: delete it")
+    refusal(r"must contain the network that the record names .* but contains another one .*: delete this file")
     path.unlink()
-    refusal(rf"are not in .*weights: to make them anew, move {record.run_id}.json out of .*runs and run the study")
+    refusal(rf"are not in .*weights. To make them again, move {record.run_id}.json out of .*runs and run the study")
 
 
 def test_a_folder_that_takes_no_weights_costs_them_and_not_the_record(setting, plan, tmp_path):
@@ -67,7 +67,7 @@ def test_a_folder_that_takes_no_weights_costs_them_and_not_the_record(setting, p
     elsewhere.results.mkdir()
     (elsewhere.results / "weights").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match=f"weights of run {run.run_id} were not kept in .*weights"):
-        assert run_study([run], elsewhere, "serial") == {"done": 1}
+        assert run_study([run], elsewhere.with_options(runner="serial")) == {"done": 1}
     assert Ledger(elsewhere.results).get(run.run_id).status == "done"
 
 
@@ -110,24 +110,28 @@ def test_an_exported_network_gives_the_logits_and_maps_of_its_record(trained, tm
 def test_what_cannot_be_exported_says_so(trained, tmp_path, monkeypatch):
     ledger, record = trained
     failed = record.model_copy(update={"status": "failed"})
-    with pytest.raises(LedgerError, match=f"run {record.run_id} .cbam. is failed: there is no network"):
+    with pytest.raises(
+        LedgerError, match=f"run {record.run_id} .cbam. must be done, but is failed: there is no network"
+    ):
         export_networks(ledger, [("cbam", failed)], CLASSES, tmp_path)
-    with pytest.raises(InputError, match=r"cbam, cbam were given, some by one name"):
+    with pytest.raises(InputError, match=r"networks must have different names, but got cbam, cbam"):
         export_networks(ledger, [("cbam", record)] * 2, CLASSES, tmp_path)
     for words, change in (
-        ("clean and other were given, which were not trained in one clutter", {"clutter": ClutterSpec(canvas=40)}),
-        ("clean and other were given, .* or not tested alike", {"evaluation": EvaluationSpec(images=3)}),
+        ("must have the same training clutter .* but clean and other differ", {"clutter": ClutterSpec(canvas=40)}),
+        ("must have .* the same tests, but clean and other differ", {"evaluation": EvaluationSpec(images=3)}),
     ):
         other = record.model_copy(update={"spec": record.spec.model_copy(update=change)})
         with pytest.raises(InputError, match=words):
             export_networks(ledger, [("clean", record), ("other", other)], CLASSES, tmp_path)
     tested = record.spec.evaluation.model_copy(update={"types": ("noise",), "severities": (0,)})
     clean = record.model_copy(update={"spec": record.spec.model_copy(update={"evaluation": tested})})
-    with pytest.raises(InputError, match=r"was tested on noise at severities 0; a card tells of fragments.noise"):
+    with pytest.raises(
+        InputError, match=r"must be tested on fragments.noise .* but clean was tested on noise at severities 0"
+    ):
         export_networks(ledger, [("clean", clean)], CLASSES, tmp_path)
     assert list(tmp_path.glob("*.onnx")) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--out .*file was given and cannot be written"):
+    with pytest.raises(InputError, match=r"--out must be a folder .* but .*file cannot be written"):
         export_networks(ledger, [("cbam", record)], CLASSES, tmp_path / "file")
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"pip install -e .*onnx"):
@@ -138,7 +142,7 @@ PUBLISHED = Path(__file__).parents[2] / "data"
 
 
 def published():
-    """The published networks: each one's facts, its session and its record."""
+    """Yield each published network: its file, facts, session and record."""
     ledger = Ledger(PUBLISHED / "results")
     for file in sorted((PUBLISHED / "networks").glob("*.onnx")):
         facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
@@ -165,7 +169,7 @@ def test_the_published_networks_are_as_accurate_as_their_records_say(tmp_path):
     batch = Clutter(severity=3).render(test, torch.arange(len(test)))
     for file, facts, session, record in published():
         if facts["images"] != test.source:
-            pytest.skip(f"the networks learnt from {facts['images']}, and here is {test.source}")
+            pytest.skip(f"the networks were trained on {facts['images']}, but the images here are {test.source}")
         (logits,) = session.run(["logits"], {"canvas": batch.canvas.numpy()})
         found = (torch.from_numpy(logits).argmax(1) == batch.label).float().mean().item()
         [said] = [row.accuracy for row in record.accuracy if (row.types, row.severity) == ("fragments+noise", 3)]

@@ -1,0 +1,228 @@
+"""What one run is: a `RunSpec` and its parts, frozen and validated."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from attn_tutorial.blocks.options import BLOCK_VERSIONS, check_block
+from attn_tutorial.clutter.names import CLUTTER_TYPES, SEEN_TYPES, SEVERITIES, versions_drawn
+from attn_tutorial.datasets.names import TILE
+from attn_tutorial.spec.messages import SpecError, explain
+from attn_tutorial.spec.run_ids import training_id
+
+T = TypeVar("T")
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"must name each only once, but got {list(values)}")
+    return values
+
+
+def _in_order(types: tuple[str, ...]) -> tuple[str, ...]:
+    # Their order changes no pixel, so it must not change a run's id.
+    _check_types(types, types)
+    return tuple(sorted(_once(types), key=CLUTTER_TYPES.index))
+
+
+def _composition(value: str) -> str:
+    types = value.split("+")
+    _check_types(types, value)
+    if len(set(types)) < len(types):
+        raise ValueError(f"must name each type only once in a composition, but got {value!r}")
+    return value
+
+
+def _check_types(types: Iterable[str], given: object) -> None:
+    if not set(types) <= set(CLUTTER_TYPES):
+        raise ValueError(
+            f"must be clutter types ({', '.join(CLUTTER_TYPES)}), joined by + to compose them, but got {given!r}"
+        )
+
+
+Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+ClutterTypes = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_tuple), AfterValidator(_in_order)]
+Compositions = Annotated[
+    tuple[Annotated[str, AfterValidator(_composition)], ...], BeforeValidator(_as_tuple), AfterValidator(_once)
+]
+SEEN = "+".join(SEEN_TYPES)
+
+
+class Part(BaseModel):
+    """A part of a specification: frozen, and strict, so that a number given as text is refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Build a part from a plain dict (YAML, JSON); raises `SpecError` with one clear message."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+
+
+class DataSpec(Part):
+    """The images that a network is trained and tested on."""
+
+    name: Literal["cifar10", "shapes"]
+    train_images: PositiveInt | None = None
+    """How many training images to use, the same share of each class; all by default."""
+
+
+class BackboneSpec(Part):
+    """The network that the blocks sit in."""
+
+    depth: PositiveInt = 8
+    width: PositiveInt = 32
+    stem: Literal["conv3", "whiten4"] = "whiten4"
+    stem_trained: bool = False
+    """Whether the filters of a whitening stem are trained, too. Always False for "conv3", whose filters are trained."""
+    widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_as_tuple)] | None = None
+    """Channels of the three stages; the stem has as many as the first. By default width, 2·width and 4·width."""
+
+    @field_validator("stem_trained", mode="after")
+    @classmethod
+    def _one_way_to_write_a_trained_stem(cls, trained: bool, info: ValidationInfo) -> bool:
+        return trained and info.data.get("stem") == "whiten4"
+
+    def label(self) -> str:
+        """Return its name in tables; a network made wider than its backbone has the name of that backbone."""
+        return f"ResNet-{self.depth}, width {self.width}"
+
+
+class ClutterSpec(Part):
+    """The clutter in training. The test has clutter of the same kind, except for `types` and `severities`."""
+
+    types: ClutterTypes = SEEN_TYPES
+    severities: Severities = (0, 1, 2, 3)
+    canvas: Annotated[int, Field(ge=TILE, le=128)] = 48
+    feather: Literal[0, 1, 2] = 0
+    tile: Literal["shown", "removed"] = "shown"
+    """Like the two fields below, a control that breaks the benchmark on purpose: see `clutter.Clutter`."""
+    fragment_classes: Literal["any", "other"] = "any"
+    background: Literal["noise", "blank"] = "noise"
+
+    def render_options(self) -> dict[str, Any]:
+        """Return what training and test canvases have in common, as arguments of `clutter.Clutter`."""
+        return self.model_dump(include={"canvas", "feather", "tile", "fragment_classes", "background"})
+
+
+class TrainingSpec(Part):
+    """The recipe of the training."""
+
+    samples: PositiveInt
+    """How many images training sees, counting repeats; rounded down to whole batches."""
+    batch_size: PositiveInt = 128
+    conv_optimizer: Literal["muon", "sgd"] = "muon"
+    """The optimiser of the backbone's convolutions; Nesterov SGD trains everything else."""
+    conv_lr: PositiveFloat = 0.08
+    """Peak learning rate of the convolutions with Muon; with SGD, `lr` is used for everything."""
+    lr: PositiveFloat = 0.05
+    """Peak learning rate of Nesterov SGD."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the steps in which the learning rates rise; then they fall linearly to 0."""
+
+
+class LookSpec(Part):
+    """What is measured beside accuracy, to find out whether the network looks at the target."""
+
+    images: PositiveInt = 2000
+    """On how many of the tested images, the same share of each class; on all of them if there are fewer."""
+    severities: Severities = (0, 3, 5)
+    """At which of the tested severities. The clutter types are the first composition that is tested."""
+    localisation: bool = True
+    """Whether attention maps and Grad-CAM are compared with the place of the tile."""
+    lesions: bool = True
+    """Whether the network is also tested with its gates replaced."""
+
+
+class EvaluationSpec(Part):
+    """The images and the clutter that the trained network is tested on."""
+
+    split: Literal["test", "val"] = "test"
+    """Use "val" for choices, never "test"."""
+    images: PositiveInt | None = None
+    """How many images of the split, the same share of each class; all by default."""
+    types: Annotated[Compositions, Field(min_length=1)] = (SEEN, *CLUTTER_TYPES)
+    """The compositions of clutter types: by default all that training sees together, and every type by itself."""
+    severities: Severities = SEVERITIES
+    recalibrated: Compositions = (SEEN,)
+    """The compositions that are also tested with recalibrated BatchNorm statistics."""
+    look: LookSpec | None = LookSpec()
+    """Localisation and lesions; None for neither."""
+
+
+class RunSpec(Part):
+    """One training and its test. Equal specs, images and benchmark versions are the same run."""
+
+    data: DataSpec
+    training: TrainingSpec
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the starting weights, the order of the images and the training clutter. The test clutter is fixed."""
+    backbone: BackboneSpec = BackboneSpec()
+    block: str | None = None
+    """The block in the slots; None for the baseline."""
+    block_options: dict[str, Any] = Field(default_factory=dict)
+    stages: Annotated[tuple[Literal[1, 2, 3], ...], Field(min_length=1), BeforeValidator(_as_tuple)] | None = None
+    """The stages, counted from 1, whose slots get the block; all by default."""
+    position: Literal["standard", "pre", "post", "identity"] = "standard"
+    clutter: ClutterSpec = ClutterSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    @field_validator("stages", mode="after")
+    @classmethod
+    def _one_way_to_write_stages(cls, stages: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return None if stages is None or set(stages) == {1, 2, 3} else tuple(sorted(set(stages)))
+
+    @model_validator(mode="after")
+    def _block_is_known(self) -> Self:
+        if self.block is not None:
+            # With defaults, so that a record says all that its run depended on, and one network has one id.
+            self.block_options.update(check_block(self.block, self.block_options))
+        elif self.stages or self.position != "standard":
+            raise ValueError("stages and position must be left out without a block: name the block, or leave them out")
+        elif self.block_options:
+            raise ValueError(
+                f"block_options must be left out without a block, but got {self.block_options}: name the block, or "
+                "leave them out"
+            )
+        return self
+
+    def versions(self) -> dict[str, int]:
+        """Return the versions of the parts that the training uses: the canvas, its layers, and the block, by name."""
+        drawn = versions_drawn(self.clutter.types, self.clutter.severities)
+        return drawn if self.block is None else {**drawn, f"block {self.block}": BLOCK_VERSIONS[self.block]}
+
+    def run_id(self, fingerprint: str) -> str:
+        """Return the run's id on images with this fingerprint: see `spec.run_ids.training_id`."""
+        return training_id(self.model_dump(mode="json"), fingerprint, self.versions())
+
+
+class Images(BaseModel):
+    """The images that a run saw."""
+
+    name: str
+    source: str
+    fingerprint: str
+    archive_sha256: str | None
