@@ -78,7 +78,8 @@ def ledger(results: Path, folder: Path, root: Path) -> None:
     many = Ledger(folder / "many")
     many.make_writable()
     for run in study.plan("quick", images, seeds):
-        copy = record.model_copy(update={"run_id": run.run_id, "variant": run.variant, "spec": run.spec})
+        named = {"run_id": run.run_id, "variant": run.variant}
+        copy = record.model_copy(update={**named, "spec": run.spec, "versions_trained": run.spec.versions()})
         (many.folder / f"{run.run_id}.json").write_text(copy.model_dump_json(indent=1))
     size = sum(path.stat().st_size for path in many.folder.glob("*.json")) / RECORDS
     words = f"study status headline --preset quick --data shapes --seeds {seeds} --results {many.folder} --root {root}"
@@ -89,7 +90,7 @@ def ledger(results: Path, folder: Path, root: Path) -> None:
     began = time.perf_counter()
     planned = study.plan("quick", images, MISSING // len(study.variants))
     empty = Ledger(folder / "none")
-    missing = [run for run in planned if not empty.has_result(run.run_id)]
+    missing = [run for run in planned if not empty.has_result(run)]
     click.echo(f"planning a study with {len(missing):,} missing runs: {time.perf_counter() - began:.2f} s")
 
 

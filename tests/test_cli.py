@@ -1,4 +1,4 @@
-"""The command as a user meets it: in a process of its own, good and bad input, Ctrl-C."""
+"""Test the command as users see it: in a process of its own, with good and bad input, and Ctrl-C."""
 
 import json
 import os
@@ -64,32 +64,44 @@ def test_lists(call):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("study", "run", "hedline"), "did you mean 'headline'"),
-        (("study", "run", "headline", "--preset", "quik"), "did you mean 'quick'"),
+        (("study", "run", "hedline"), "Did you mean 'headline'"),
+        (("study", "run", "headline", "--preset", "quik"), "Did you mean 'quick'"),
         (("study", "run", "headline", "--preset", "smoke", "--data", "nowhere.tar.gz"), "nowhere.tar.gz"),
-        (("study", "run", "headline", "--preset", "smoke", "--seeds", "0", "--data", "TINY"), "count of at least 1"),
-        (("study", "run", "headline", "--preset", "smoke", "--runner", "fast", "--data", "TINY"), "serial, processes"),
+        (
+            ("study", "run", "headline", "--preset", "smoke", "--seeds", "0", "--data", "TINY"),
+            "whole number of at least 1",
+        ),
+        (
+            ("study", "run", "headline", "--preset", "smoke", "--runner", "fast", "--data", "TINY"),
+            "'fast' is not one of 'auto', 'serial', 'processes', 'ray'",
+        ),
         (
             ("study", "run", "headline", "--preset", "smoke", "--device", "gpu", "--data", "TINY"),
-            "auto, cpu, cuda, mps",
+            "'gpu' is not one of 'auto', 'cpu', 'cuda', 'mps'",
         ),
         (
             ("study", "run", "headline", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"),
-            "nothing can be written",
+            "must be writable",
         ),
-        (("study", "table", "headline", "--preset", "smoke", "--data", "TINY"), "run it first"),
-        (("data", "preview", "--data", "TINY", "--types", "fragment"), "did you mean 'fragments'"),
+        (("study", "table", "headline", "--preset", "smoke", "--data", "TINY"), "Run it first"),
+        (("data", "preview", "--data", "TINY", "--types", "fragment"), "Did you mean 'fragments'"),
         (("data", "info", "--data", "FILE"), "file"),
-        (("data", "audit", "--preset", "quik"), "did you mean 'quick'"),
-        (("data", "audit", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"), "nothing can be written"),
+        (("data", "audit", "--preset", "quik"), "Did you mean 'quick'"),
+        (("data", "audit", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"), "must be writable"),
         (("train", "cbma", "--preset", "smoke", "--data", "TINY"), "cbam"),
         (("train", "se", "--option", "reductoin=8", "--preset", "smoke", "--data", "TINY"), "reduction"),
         (("train", "se", "--option", "reduction='8'", "--preset", "smoke", "--data", "TINY"), "'8'"),
-        (("train", "se", "--stages", "4", "--preset", "smoke", "--data", "TINY"), "4 was given"),
-        (("train", "se", "--stages", "1,,]", "--preset", "smoke", "--data", "TINY"), "'[1,,]]' was given"),
+        (("train", "se", "--stages", "4", "--preset", "smoke", "--data", "TINY"), "but got 4"),
+        (
+            ("train", "se", "--stages", "1,,]", "--preset", "smoke", "--data", "TINY"),
+            "--stages must be a number or a word, but got '[1,,]]'",
+        ),
         (("train", "se", "--option", "reduction", "--preset", "smoke", "--data", "TINY"), "NAME=VALUE"),
         (("train", "baseline", "--option", "reduction=8", "--preset", "smoke", "--data", "TINY"), "without a block"),
-        (("study", "run", "headline", "--checkpoint-every", "nan", "--data", "TINY"), "at least 0"),
+        (
+            ("study", "run", "headline", "--checkpoint-every", "nan", "--data", "TINY"),
+            "must be greater than or equal to 0, but got nan",
+        ),
     ],
 )
 def test_bad_input_gets_one_message_and_a_status(call, tmp_path, tiny_cifar, words, message):
@@ -109,7 +121,7 @@ def test_preview_draws_a_sheet(call, tmp_path, tiny_cifar):
 
 @pytest.fixture
 def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
-    """The data commands in this process, on tiny images."""
+    """Return a function that calls a data command in this process, on tiny images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ATTN_TUTORIAL_CIFAR10", raising=False)
     root = tmp_path_factory.getbasetemp() / "tiny_data"  # decoded once for all tests
@@ -123,22 +135,22 @@ def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("export", "--severity", 6), "severity 6 was given; allowed is a whole number from 0 to 5"),
-        (("export", "--severity", -1), "severity -1 was given; allowed is a whole number from 0 to 5"),
+        (("export", "--severity", 6), "`severity` must be a whole number from 0 to 5"),
+        (("export", "--severity", -1), "`severity` must be a whole number from 0 to 5"),
         (("export", "--severity", 2.5), "'2.5' is not a valid integer"),
-        (("export", "--types", "fragment+noise"), "did you mean 'fragments'"),
-        (("export", "--canvas", 24), "at least as large as its tile"),
-        (("export", "--feather", 3), "allowed are 0, 1, 2"),
-        (("export", "--format", "nzp"), "format must be one of npz, png, but got 'nzp'. Did you mean 'npz'"),
-        (("export", "--split", "tests"), "Did you mean 'test'"),
-        (("export", "--images", 130), "130 images of cifar10 test were asked for. Allowed are multiples of 10"),
+        (("export", "--types", "fragment+noise"), "Did you mean 'fragments'"),
+        (("export", "--canvas", 24), "at least as large as the images"),
+        (("export", "--feather", 3), "must be one of 0, 1, 2"),
+        (("export", "--format", "nzp"), "'nzp' is not one of 'npz', 'png'"),
+        (("export", "--split", "tests"), "'tests' is not one of 'train', 'val', 'test', 'bank'"),
+        (("export", "--images", 130), "images of cifar10 test must be a multiple of 10"),
         (("export", "--out", "file/out"), "cannot be written to"),
-        (("export", "--out", "file"), "is there already"),
+        (("export", "--out", "file"), "exists already"),
         (("export", "--out", "file", "--force"), "it is not replaced"),
-        (("preview", "--out", "nowhere/sheet.png"), "--out nowhere/sheet.png was given and cannot be written"),
-        (("preview", "--out", "."), "--out . was given, which is a folder"),
-        (("preview", "--out", "sheet.word"), "--out sheet.word was given and cannot be written"),
-        (("preview", "--feather", 3), "allowed are 0, 1, 2"),
+        (("preview", "--out", "nowhere/sheet.png"), "but nowhere/sheet.png cannot be written"),
+        (("preview", "--out", "."), "--out must be a file, such as preview.png, but . is a folder"),
+        (("preview", "--out", "sheet.word"), "but sheet.word cannot be written"),
+        (("preview", "--feather", 3), "must be one of 0, 1, 2"),
         (("preview", "--images", 0), "0 is not in the range"),
     ],
 )
@@ -200,20 +212,20 @@ def test_exports_that_differ_get_folders_that_differ(invoke, tmp_path):
         result = invoke("export", *plain, *more)
         assert result.exit_code == 0, result.output
     assert len(list(tmp_path.iterdir())) == 6
-    assert "is there already" in " ".join(invoke("export", *plain, "--seed", 0, "--format", "npz").output.split())
+    assert "exists already" in " ".join(invoke("export", *plain, "--seed", 0, "--format", "npz").output.split())
 
 
 def test_audit_trains_judges_and_reports(call, tmp_path, tiny_cifar):
     words = ("data", "audit", "--preset", "smoke", "--data", tiny_cifar)
     first = call(*words)
     assert "5 runs to train" in first.stdout, first.stderr
-    verdicts = re.findall(r"^gate (\d), .*: (passed|FAILED)$", first.stdout, re.MULTILINE)
+    verdicts = re.findall(r"^promise (\d), .*: (passed|FAILED)$", first.stdout, re.MULTILINE)
     assert [number for number, _ in verdicts] == ["1", "2", "3", "4", "5"]
     failed = [number for number, verdict in verdicts if verdict == "FAILED"]
-    assert set(failed) <= {"1", "3"}, "what a few seconds of training decide"
-    assert first.returncode == 0, "networks of this preset are no verdict"
+    assert set(failed) <= {"1", "3"}, "a few seconds of training decide only these"
+    assert first.returncode == 0, "networks of this preset are not judged"
     assert "The benchmark does not pass" not in first.stderr
-    assert "gates 1 and 3 no verdict" in first.stdout
+    assert "promises 1 and 3 are not judged" in first.stdout
     (report,) = (tmp_path / "data" / "runs").glob("audit-smoke-*.yaml")
     assert str(report.relative_to(tmp_path)) in first.stdout
     report.unlink()
@@ -253,7 +265,7 @@ def test_ctrl_c_pressed_twice_while_workers_start(tmp_path, tiny_cifar):
 def test_ctrl_c_stops_at_a_checkpoint_and_the_same_command_goes_on(call, tmp_path, tiny_cifar, runner):
     words = ["study", "run", "headline", "--preset", "smoke", "--data", str(tiny_cifar), "--runner", runner]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    # A group of its own, so that the signal reaches the workers as it would from a terminal.
+    # A process group of its own, so that the signal reaches the workers as it would from a terminal.
     process = subprocess.Popen(
         [*COMMAND, *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,

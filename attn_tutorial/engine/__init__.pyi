@@ -1,3 +1,4 @@
+from .options import RunOptions as RunOptions
 from .runner import RUNNERS as RUNNERS
 from .runner import StudyInterrupted as StudyInterrupted
 from .runner import run_study as run_study

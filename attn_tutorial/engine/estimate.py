@@ -1,4 +1,4 @@
-"""How long a study would take here, from a short measurement of its networks. Free of torch but for that."""
+"""Estimate how long a study takes on this machine. Imports torch only to measure the speed of networks."""
 
 import hashlib
 import json
@@ -17,16 +17,17 @@ from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.files import write_whole
 
 _TEST_IMAGES = 8_000
-"""Scored where a preset does not say how many: all of CIFAR-10's."""
+"""All test images of CIFAR-10, for a preset that does not say how many to test."""
 _RECALIBRATION_IMAGES = 1_000
 _LOOKS, _LOOKS_WITH_GATES = 4, 20
-"""Forward passes, roughly, that an image takes in finding where a network looks, and with the lesions of its gates."""
+"""Roughly how many forward passes an image needs to measure where a network looks: without gates, and with gates and
+their lesions."""
 _BATCH, _STEPS = 64, 3
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of one process for an image, of 1 thread on a CPU."""
+    """Seconds that one process needs for an image; on a CPU, with one thread."""
 
     training: float
     """Forward pass, backward pass and update."""
@@ -35,10 +36,10 @@ class Pace:
 
 
 class Speeds:
-    """Paces of networks on this machine, measured once and kept in a file.
+    """The paces of networks on this machine, measured once and kept in a file.
 
     Args:
-        root: the folder that holds `raw/`.
+        root: the folder that contains `raw/`.
         device: "auto", "cpu", "cuda" or "mps".
 
     """
@@ -50,36 +51,36 @@ class Speeds:
         self._machine = hashlib.sha256(repr(machine).encode()).hexdigest()[:16]
         try:
             known = json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError):  # a cache: what cannot be read is measured anew
+        except (OSError, ValueError):  # only a cache: what cannot be read is measured again
             known = None
         self._known: dict[str, list[float]] = known if isinstance(known, dict) else {}
 
     def get(self, spec: RunSpec) -> Pace | None:
-        """Return the pace of a run's network, or None where it was not measured on this machine."""
+        """Return the pace of a run's network, or None if it was not measured on this machine."""
         pace = self._known.get(self._key(spec))
         return None if pace is None else Pace(*pace)
 
     def measure(self, specs: Iterable[RunSpec]) -> None:
-        """Time a few steps of each network that was not measured here, about a second each for the smallest."""
+        """Time a few steps of each network that was not measured here; the smallest take about a second each."""
         missing = {self._key(spec): spec for spec in specs if self.get(spec) is None}
         if not missing:
             return
         from attn_tutorial.training.pace import seconds_per_image
 
-        try:  # before the minutes that it may take
+        try:  # now, because measuring may take minutes
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, json.dumps(self._known).encode())
         except OSError as error:
             raise InputError(
-                f"root {self.path.parents[2]} was given, and {self.path} cannot be written ({error.strerror}): name "
-                "another folder"
+                f"root must be a folder that can be written, but {self.path} cannot be written ({error.strerror}). "
+                "Name another folder."
             ) from None
         for key, spec in tqdm(missing.items(), "Timing networks", unit=" networks", disable=None, leave=False):
             self._known[key] = list(seconds_per_image(spec, self._device, _BATCH, _STEPS))
         write_whole(self.path, json.dumps(self._known, indent=1).encode())
 
     def seconds(self, runs: Iterable[PlannedRun]) -> float | None:
-        """Estimate the time that one process needs for some runs; None where a network was not measured."""
+        """Estimate how many seconds one process needs for some runs; None if one of their networks was not measured."""
         total = 0.0
         for run in runs:
             pace = self.get(run.spec)
@@ -111,7 +112,7 @@ def _forward_passes(spec: RunSpec) -> int:
 
 
 def in_words(seconds: float) -> str:
-    """A duration as people say it: "40 s", "12 min", "3.5 h", "2 days"."""
+    """Return a duration as people write it: "40 s", "12 min", "3.5 h", "2 days"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

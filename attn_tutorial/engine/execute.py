@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from attn_tutorial.datasets import ImageSet, load_images
-from attn_tutorial.engine.setting import Outcome, Setting
+from attn_tutorial.engine.setting import Ending, Setting
 from attn_tutorial.evaluation import evaluate
-from attn_tutorial.ledger.ledger import Ledger, LedgerError
-from attn_tutorial.ledger.record import Record, circumstances
-from attn_tutorial.ledger.weights import save_weights
+from attn_tutorial.ledger.ledger import Ledger
+from attn_tutorial.ledger.reading import LedgerError
+from attn_tutorial.ledger.record import TESTS, Record, Tested, circumstances
+from attn_tutorial.ledger.weights import load_network, save_weights
+from attn_tutorial.spec import RunSpec
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training import (
     Diverged,
@@ -29,44 +32,79 @@ from attn_tutorial.training import (
     weights_sha256,
 )
 
+ShouldStop = Callable[[], bool]
+
 
 def execute(
-    run: PlannedRun, setting: Setting, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
-) -> Outcome:
+    run: PlannedRun, setting: Setting, on_progress: Callable[[Progress], None], should_stop: ShouldStop
+) -> Ending:
     """Train and test a run, keep its weights and add its record to the ledger.
 
-    One that another process is at is left to it ("busy").
-
-    An error becomes the record of a failed run. `stopped` leaves a checkpoint, from which the same call goes on.
+    A run that another process is training is left to it ("busy"). A run that was trained for another study, and not
+    yet tested on this one's split, is only tested, if its weights are there. An error becomes the record of a failed
+    run. `stopped` leaves a checkpoint, from which the same call goes on.
     """
     ledger = Ledger(setting.results)
     work = setting.results / "work"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(work / f"{run.run_id}.lock", timeout=0)
-        with lock:
-            record = ledger.get(run.run_id)
-            if record and record.status != "failed":
+        with FileLock(work / f"{run.run_id}.lock", timeout=0):
+            record = ledger.get(run)
+            if record and ledger.has_result(run):
                 return record.status
-            return _execute(run, setting, ledger, work / run.run_id, on_progress, should_stop)
+            if record and record.status == "done" and ledger.weights_path(record.run_id).is_file():
+                ledger.add(record.with_tests(evaluate_kept(ledger, record, run.spec, setting, should_stop)))
+                return "done"
+            return _train(run, setting, ledger, work / run.run_id, on_progress, should_stop)
     except Timeout:
         return "busy"
+    except InterruptedError:
+        return "stopped"
     except OSError as error:
         raise LedgerError(
-            f"{setting.results} cannot be written to ({error}): free some space, or name another folder; what was done "
-            "is kept"
+            f"{setting.results} cannot be written to ({error}). Free some space, or name another folder; what was done "
+            "is kept."
         ) from None
 
 
-def _execute(
+def evaluate_kept(
+    ledger: Ledger, record: Record, spec: RunSpec, setting: Setting, should_stop: ShouldStop
+) -> dict[str, list[Tested]]:
+    """Test the kept network of a run.
+
+    Args:
+        ledger: its folder contains the weights.
+        record: of the run.
+        spec: its `evaluation` says what is tested.
+        setting: images and device.
+        should_stop: asked between batches; when true, `InterruptedError` is raised.
+
+    Returns:
+        the results by field of `Record`.
+
+    Raises:
+        LedgerError: the weights are not there, or cannot be used.
+
+    """
+    device = choose_device(setting.options.device)
+    network = load_network(ledger, record).to(device)
+    train, test = (_images(split, setting, device) for split in ("train", spec.evaluation.split))
+    if spec.data.train_images is not None:
+        train = train.take(spec.data.train_images)
+    with thread_count(record.threads or torch.get_num_threads()):
+        return _tests(network, spec, test, train, should_stop)
+
+
+def _train(
     run: PlannedRun,
     setting: Setting,
     ledger: Ledger,
     checkpoints: Path,
     on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> Outcome:
-    device = choose_device(setting.device)
+    should_stop: ShouldStop,
+) -> Ending:
+    options = setting.options
+    device = choose_device(options.device)
     known: dict[str, Any] = {
         "run_id": run.run_id,
         "study": setting.study,
@@ -77,14 +115,14 @@ def _execute(
     try:
         train, test = (_images(split, setting, device) for split in ("train", run.spec.evaluation.split))
         trained = fit(
-            run.spec, train, checkpoints, setting.checkpoint_every, on_progress, should_stop, setting.precision
+            run.spec, train, checkpoints, options.checkpoint_every, on_progress, should_stop, options.precision
         )
         began = time.perf_counter()
         with thread_count(trained.execution.threads):
-            found = evaluate(trained.model, run.spec, test, train, should_stop)
+            tests = _tests(trained.model, run.spec, test, train, should_stop)
         outcome: dict[str, Any] = {
             "status": "done",
-            **found,
+            **tests,
             "weights_sha256": weights_sha256(trained.model),
             "evaluation_seconds": time.perf_counter() - began,
             **_training(trained),
@@ -98,11 +136,28 @@ def _execute(
         outcome = {"status": "failed", "error": str(error)}
     except Exception as error:
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
-    ledger.add(Record(**known, **outcome, **circumstances(setting.images, device.type)))
+    ledger.add(_with_earlier_tests(ledger, Record(**known, **outcome, **circumstances(setting.images, device.type))))
     if outcome["status"] != "failed":
         shutil.rmtree(checkpoints, ignore_errors=True)
-    status: Outcome = outcome["status"]
+    status: Ending = outcome["status"]
     return status
+
+
+def _tests(
+    model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: ShouldStop
+) -> dict[str, list[Tested]]:
+    found = evaluate(model, spec, test, train, should_stop)
+    return {
+        field: [row(split=spec.evaluation.split, **values) for values in found[field]] for field, row in TESTS.items()
+    }
+
+
+def _with_earlier_tests(ledger: Ledger, record: Record) -> Record:
+    """Return a new record with the tests of the one that it replaces, if that was about the same network."""
+    earlier = ledger.get(record.run_id)
+    if earlier is None or record.weights_sha256 is None or earlier.weights_sha256 != record.weights_sha256:
+        return record
+    return record.model_copy(update={name: [] for name in TESTS}).with_tests(earlier.tests).with_tests(record.tests)
 
 
 def _images(split: str, setting: Setting, device: torch.device) -> ImageSet:
@@ -110,7 +165,7 @@ def _images(split: str, setting: Setting, device: torch.device) -> ImageSet:
 
 
 def _training(trained: Trained) -> dict[str, Any]:
-    """The fields of a record that tell of the training, brought to its end or not."""
+    """Return the fields of a record that describe the training, whether or not it came to its end."""
     samples = int(trained.curve[-1]["samples"]) if trained.curve else 0
     return {
         "curve": trained.curve,

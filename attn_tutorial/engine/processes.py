@@ -12,12 +12,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.util import Finalize
 from typing import Any, Self
 
-from attn_tutorial.engine.setting import Outcome, Setting
-from attn_tutorial.ledger.ledger import LedgerError
+from attn_tutorial.engine.setting import Ending, Setting
+from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.progress import Progress
 
-_LAST = -1000  # those of multiprocessing's queues have -5 and -10
+_LAST = -1000  # the finalisers of multiprocessing's queues have -5 and -10
 
 
 class WorkerKilled(LedgerError):
@@ -25,7 +25,7 @@ class WorkerKilled(LedgerError):
 
 
 class Processes:
-    """A pool of processes: see `attn_tutorial.engine.runner.Workers`.
+    """A pool of processes; see `attn_tutorial.engine.runner.Workers`.
 
     Args:
         setting: of all runs.
@@ -42,23 +42,23 @@ class Processes:
         self._halt = context.Event()
         with_what = (threads, self._messages, self._halt, os.getpid())
         self._pool = ProcessPoolExecutor(places, context, _start_worker, with_what)
-        self._running: dict[Future[Outcome], PlannedRun] = {}
+        self._running: dict[Future[Ending], PlannedRun] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Have the runs under way write a checkpoint, and wait for the processes to end."""
+        """Let the runs under way write a checkpoint, and wait for the processes to end."""
         self.halt()
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, run: PlannedRun) -> None:
-        """Have a run trained, in a new process where all are busy."""
+        """Give a run to a process, a new one if all are busy."""
         with _explained(), _ctrl_c_held_back():
             self._running[self._pool.submit(_work, run, self._setting)] = run
 
-    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Outcome]]:
-        """Wait until a run ends, at most this many seconds, and return those that did."""
+    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Ending]]:
+        """Wait until a run ends, at most this many seconds, and return the runs that did."""
         ended, _ = wait(self._running, timeout, return_when=FIRST_COMPLETED)
         with _explained():
             return [(self._running.pop(future), future.result()) for future in ended]
@@ -70,7 +70,7 @@ class Processes:
                 yield self._messages.get_nowait()
 
     def halt(self) -> None:
-        """Have every run under way write a checkpoint and end."""
+        """Ask every run under way to write a checkpoint and end."""
         self._halt.set()
 
 
@@ -80,8 +80,8 @@ def _explained() -> Iterator[None]:
         yield
     except BrokenProcessPool:
         raise WorkerKilled(
-            "a worker process was killed, perhaps for want of memory; nothing that was done is lost: run the same "
-            "command again, with fewer workers if it recurs"
+            "a worker process was killed, perhaps because memory ran out. Nothing that was done is lost: give the same "
+            "command again, with fewer workers if this happens again."
         ) from None
 
 
@@ -100,13 +100,13 @@ def _start_worker(threads: int, messages: Any, halt: Any, parent: int) -> None:
 
     keep_memory()
     torch.set_num_threads(threads)
-    # The last of all finalisers, after those that send what is still in the queues.
+    # The last of all finalisers, after the ones that send what is still in the queues.
     Finalize(None, _end_at_once, exitpriority=_LAST)
     _Worker.messages, _Worker.halt, _Worker.parent = messages, halt, parent
 
 
 def _end_at_once() -> None:
-    """End a worker without taking torch's thousands of modules down one by one, which takes a second and a half."""
+    """End a worker without unloading torch's thousands of modules one by one, which takes a second and a half."""
     if sys.exc_info()[0] is not None:
         return  # what went wrong is still to be printed
     sys.stdout.flush()
@@ -114,7 +114,7 @@ def _end_at_once() -> None:
     os._exit(0)
 
 
-def _work(run: PlannedRun, setting: Setting) -> Outcome:
+def _work(run: PlannedRun, setting: Setting) -> Ending:
     from attn_tutorial.engine.execute import execute
 
     def orphaned() -> bool:
@@ -127,15 +127,15 @@ def _work(run: PlannedRun, setting: Setting) -> Outcome:
         lambda: _Worker.halt.is_set() or orphaned(),
     )
     if orphaned():
-        os._exit(1)  # nobody is left to report to; waiting for the next run would be for ever
+        os._exit(1)  # there is nobody to report to, and no next run to wait for
     return outcome
 
 
 @contextlib.contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Have processes that are started here never see Ctrl-C, which reaches the whole group of processes.
+    """Keep Ctrl-C, which reaches the whole group of processes, from the processes that are started here.
 
-    The parent alone answers it, and tells the workers by `halt`. One that comes meanwhile is delivered afterwards.
+    Only the parent answers it, and tells the workers by `halt`. A Ctrl-C that comes meanwhile is delivered afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

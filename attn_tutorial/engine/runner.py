@@ -1,4 +1,4 @@
-"""Running a study: training what the ledger lacks, one run after the other, in processes, or on a Ray cluster."""
+"""Run a study: train what the ledger lacks, one run after the other, in processes, or on a Ray cluster."""
 
 import contextlib
 import os
@@ -11,142 +11,118 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from attn_tutorial.blocks.options import BLOCK_NAMES, PLUGINS
+from attn_tutorial.engine.options import RunOptions
 from attn_tutorial.engine.processes import Processes, WorkerKilled
-from attn_tutorial.engine.setting import Outcome, Setting
-from attn_tutorial.engine.study_progress import Report
+from attn_tutorial.engine.setting import Ending, Setting
+from attn_tutorial.engine.study_progress import StudyProgress
 from attn_tutorial.errors import InputError
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.spec import SpecError
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.progress import Progress
 
-RUNNERS = ("auto", "serial", "processes", "ray")
+RUNNERS = get_args(RunOptions.model_fields["runner"].annotation)
 _POLL = 0.5  # seconds between looks at the workers' messages
 _BUSY = 5.0  # seconds before looking again at a run that another process is training
-_PATIENCE = 2.0  # seconds in which one more Ctrl-C is taken for the same one
-_GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # in /dev, of NVIDIA's drivers, of WSL's, of AMD's
+_PATIENCE = 2.0  # seconds in which another Ctrl-C counts as the same one
+_GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")  # in /dev: of NVIDIA's drivers, WSL's, AMD's
 
 
 class StudyInterrupted(KeyboardInterrupt):
-    """A study was asked to stop. What was done is in the ledger; what was under way has a checkpoint."""
+    """A study was asked to stop. Finished runs are in the ledger; runs that were under way have a checkpoint."""
 
-    _render_traceback_ = InputError._render_traceback_  # in a notebook, too, the text alone
+    _render_traceback_ = InputError._render_traceback_  # in a notebook, too, only the text is shown
 
 
 class Workers(Protocol):
     """Processes, here or elsewhere, that train several runs at a time."""
 
     places: int
-    """How many runs at a time."""
+    """How many runs they train at a time."""
 
     def submit(self, run: PlannedRun) -> None:
-        """Have a run trained."""
+        """Give them a run to train."""
 
-    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Outcome]]:
-        """Wait until a run ends, at most this many seconds, and return those that did, each once."""
+    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Ending]]:
+        """Wait until a run ends, at most this many seconds, and return the runs that did, each once."""
 
     def messages(self) -> Iterable[tuple[str, Progress]]:
-        """Take what the runs have said since the last call, with their run_id."""
+        """Return what the runs have said since the last call, each with its run_id."""
 
     def halt(self) -> None:
-        """Have every run under way write a checkpoint and end."""
+        """Ask every run under way to write a checkpoint and end."""
 
 
-def run_study(
-    runs: list[PlannedRun],
-    setting: Setting,
-    runner: str = "auto",
-    workers: int | None = None,
-    address: str = "",
-    gpus_per_run: float | None = None,
-) -> dict[str, int]:
-    """Train what the ledger lacks of `runs`, and return in what state all of them are, as {"done": 3, "failed": 1}.
+def run_study(runs: list[PlannedRun], setting: Setting) -> dict[str, int]:
+    """Train what the ledger lacks of `runs`, and return in which state all of them are, such as {"done": 3}.
+
+    If it is interrupted (Ctrl-C or SIGTERM), every run under way writes a checkpoint, and `StudyInterrupted` is raised.
+    Called again, it goes on from there.
 
     Args:
         runs: the plan.
-        setting: images, results folder, device.
-        runner: "serial": one run after the other, on all threads; "processes": several at a time, each on its share
-            of the cores; "ray": on a Ray cluster; "auto": processes on a CPU with several cores, serial otherwise, and
-            where a block of your own is known to this process only.
-        workers: how many runs at a time, at most one for each missing run; by default one for each core, with Ray as
-            many as the cluster has room for.
-        address: of a Ray cluster, as "10.0.0.1:6379", or "auto" on one of its machines; "" starts Ray on this machine,
-            and ends it afterwards.
-        gpus_per_run: with Ray, the share of a GPU that a run takes, above 0 to 1, so that 0.25 has four runs share
-            one; by default 1 on CUDA.
-
-    Interrupted (Ctrl-C or SIGTERM), it has every run under way write a checkpoint and raises `StudyInterrupted`;
-    called again it goes on from there.
+        setting: images, results folder, and the options that say how: see `RunOptions`. `runner` "auto" means processes
+            on a CPU with several cores, and serial otherwise or where a block of your own is known only to this
+            process. With "processes" each worker gets its share of the cores.
 
     """
-    check_runner(runner, workers, address, gpus_per_run)
+    check_ray(setting.options)
     ledger = Ledger(setting.results)
-    missing = [run for run in runs if not ledger.has_result(run.run_id)]
+    missing = [run for run in runs if not ledger.has_result(run)]
     if not missing:
-        return _count(runs, ledger)
+        return _states(runs, ledger)
     ledger.make_writable()
-    runner = _choose(runner, setting.device, missing, workers)
-    with Report(missing, already=len(runs) - len(missing)) as report, _stop_on_interrupt() as stop:
+    setting = setting.with_options(runner=_choose(setting.options, missing))
+    with StudyProgress(missing, already=len(runs) - len(missing)) as progress, _stop_on_interrupt() as stop:
         try:
-            with _workers(runner, missing, setting, workers, address, gpus_per_run, report, stop) as several:
-                _train(missing, several, ledger, report, stop)
+            with _workers(missing, setting, progress, stop) as workers:
+                _train(missing, workers, ledger, progress, stop)
         except KeyboardInterrupt:
             stop.set()
         except WorkerKilled:
-            if not stop.is_set():  # a signal to the whole group of processes ends the workers as well
+            if not stop.is_set():  # a signal to the whole group of processes ends the workers, too
                 raise
-    counts = _count(runs, ledger)
+    states = _states(runs, ledger)
     if stop.is_set():
         raise StudyInterrupted(
-            f"stopped: {len(runs) - counts.get('missing', 0)} of {len(runs)} runs are in {setting.results}; "
-            "those under way go on from their checkpoints when the same command is given again"
+            f"stopped: {len(runs) - states.get('missing', 0)} of {len(runs)} runs are in {setting.results}; "
+            "the runs under way go on from their checkpoints when the same command is given again"
         )
-    return counts
+    return states
 
 
-def check_runner(runner: str, workers: int | None = None, address: str = "", gpus_per_run: float | None = None) -> None:
-    """Raise `SpecError` unless a study can be run so; see `run_study`."""
-    if runner not in RUNNERS:
-        raise SpecError(f"runner {runner!r} was given; allowed are {', '.join(RUNNERS)}")
-    if workers is not None and (type(workers) is not int or workers < 1):
-        raise SpecError(f"workers {workers!r} was given; allowed is a whole number of at least 1")
-    if gpus_per_run is not None and (type(gpus_per_run) not in (int, float) or not 0 < gpus_per_run <= 1):
+def check_ray(options: RunOptions) -> None:
+    """Raise `SpecError` if the runner is Ray and Ray is not installed."""
+    if options.runner == "ray" and find_spec("ray") is None:
         raise SpecError(
-            f"gpus_per_run {gpus_per_run!r} was given; allowed is a number above 0, and at most 1, as 0.25 for four "
-            "runs on each GPU; leave it out for 1 on CUDA and none elsewhere"
-        )
-    for name, given in {"address": address, "gpus_per_run": gpus_per_run}.items():
-        if given and runner != "ray":
-            raise SpecError(f"{name} {given!r} was given with runner {runner!r}; it is for runner 'ray'")
-    if runner == "ray" and find_spec("ray") is None:
-        raise SpecError(
-            "runner 'ray' was given, but Ray is not installed: pip install -e \".[cluster]\" in the repository's "
-            "folder; without it, runner 'processes' uses this machine's cores"
+            "runner 'ray' needs Ray, which is not installed: pip install -e \".[cluster]\" in the repository's folder. "
+            "Without it, runner 'processes' uses this machine's cores."
         )
 
 
-def _choose(runner: str, device: str, missing: list[PlannedRun], workers: int | None) -> str:
-    """Which of the runners "auto" is here; refuses a device that is not there, and blocks that workers cannot know."""
+def _choose(options: RunOptions, missing: list[PlannedRun]) -> str:
+    """Return which runner "auto" means here. Refuse a missing device, and blocks that workers cannot know."""
+    runner = options.runner
     if runner != "ray":
-        on_cpu = _on_cpu(device)
+        on_cpu = _on_cpu(options.device)
     own = sorted({run.spec.block for run in missing if run.spec.block} - set(BLOCK_NAMES))
     known_to_workers = not own or PLUGINS in os.environ
     if runner == "auto":
-        several = on_cpu and known_to_workers and min(workers or _cores(), len(missing)) > 1
+        several = on_cpu and known_to_workers and min(options.workers or _cores(), len(missing)) > 1
         return "processes" if several else "serial"
     if runner != "serial" and not known_to_workers:
         raise SpecError(
-            f"runner {runner!r} was given, but worker processes do not know the blocks of your own: {', '.join(own)}. "
-            f"Name the module that registers them in {PLUGINS} (see register_block), or give runner 'serial'"
+            f"runner must be 'serial' for blocks that only this process knows ({', '.join(own)}), but got {runner!r}. "
+            f"For other runners, name the module that registers them in {PLUGINS} (see register_block)."
         )
     return runner
 
 
 def _on_cpu(device: str) -> bool:
-    # Loading torch takes seconds in which no worker starts: it is asked only where there could be a GPU.
+    # Loading torch takes seconds, in which no worker starts. So torch is asked only where there could be a GPU.
     gpu_possible = sys.platform != "linux" or any(found for name in _GPU_FILES for found in Path("/dev").glob(name))
     if device == "cpu" or (device == "auto" and not gpu_possible):
         return True
@@ -160,29 +136,25 @@ def _cores() -> int:
 
 
 def _workers(
-    runner: str,
-    missing: list[PlannedRun],
-    setting: Setting,
-    workers: int | None,
-    address: str,
-    gpus_per_run: float | None,
-    report: Report,
-    stop: threading.Event,
+    missing: list[PlannedRun], setting: Setting, progress: StudyProgress, stop: threading.Event
 ) -> AbstractContextManager[Workers]:
     # Imported when used: the first needs torch, the last is an extra.
-    if runner == "serial":
+    options = setting.options
+    if options.runner == "serial":
         from attn_tutorial.engine.serial import Serial
 
-        return Serial(setting, report.progress, stop.is_set)
-    if runner == "processes":
-        places = min(workers or _cores(), len(missing))
+        return Serial(setting, progress.progress, stop.is_set)
+    if options.runner == "processes":
+        places = min(options.workers or _cores(), len(missing))
         return Processes(setting, places, threads=max(1, _cores() // places))
     from attn_tutorial.engine.ray_runner import RayCluster
 
-    return RayCluster(setting, min(workers or len(missing), len(missing)), address, gpus_per_run)
+    return RayCluster(setting, min(options.workers or len(missing), len(missing)))
 
 
-def _train(missing: list[PlannedRun], workers: Workers, ledger: Ledger, report: Report, stop: threading.Event) -> None:
+def _train(
+    missing: list[PlannedRun], workers: Workers, ledger: Ledger, progress: StudyProgress, stop: threading.Event
+) -> None:
     waiting, later = deque(missing), deque[tuple[float, PlannedRun]]()
     running = 0
     while waiting or later or running:
@@ -200,23 +172,23 @@ def _train(missing: list[PlannedRun], workers: Workers, ledger: Ledger, report: 
             continue
         ended = list(workers.ended(_POLL))
         for message in workers.messages():
-            report.progress(*message)
-        for run, outcome in ended:
+            progress.progress(*message)
+        for run, ending in ended:
             running -= 1
-            report.ended(run.run_id, outcome, ledger.get(run.run_id))
-            if outcome in ("busy", "lost"):
-                later.append((time.monotonic() + (_BUSY if outcome == "busy" else 0), run))
+            progress.ended(run.run_id, ending, ledger.get(run))
+            if ending in ("busy", "lost"):
+                later.append((time.monotonic() + (_BUSY if ending == "busy" else 0), run))
 
 
-def _count(runs: list[PlannedRun], ledger: Ledger) -> dict[str, int]:
+def _states(runs: list[PlannedRun], ledger: Ledger) -> dict[str, int]:
     # From the ledger, not from what the workers said: another process may have ended a run, and ended it badly.
-    states = [record.status if (record := ledger.get(run.run_id)) else "missing" for run in runs]
+    states = [record.status if (record := ledger.get(run)) else "missing" for run in runs]
     return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
 @contextlib.contextmanager
 def _stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a request to stop at the next step; one more, seconds later, stops at once."""
+    """Turn the first Ctrl-C into a request to stop at the next step. Another one, seconds later, stops at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from attn_tutorial.engine.execute import execute
-from attn_tutorial.engine.setting import Outcome, Setting
+from attn_tutorial.engine.setting import Ending, Setting
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training import Progress, keep_memory
 
 
 class Serial:
-    """A worker that is this process itself: see `attn_tutorial.engine.runner.Workers`."""
+    """A worker that is this process itself; see `attn_tutorial.engine.runner.Workers`."""
 
     places = 1
 
@@ -23,20 +23,20 @@ class Serial:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is left behind."""
+        """Leave nothing to clean up."""
 
     def submit(self, run: PlannedRun) -> None:
-        """Keep a run; it is trained when its end is waited for."""
+        """Keep a run. It is trained when `ended` waits for its end."""
         self._run = run
 
-    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Outcome]]:
+    def ended(self, timeout: float) -> Iterable[tuple[PlannedRun, Ending]]:
         """Train the run."""
         report = functools.partial(self._on_progress, self._run.run_id)
         return [(self._run, execute(self._run, self._setting, report, self._should_stop))]
 
     def messages(self) -> Iterable[tuple[str, Progress]]:
-        """Nothing: they were passed on while the run was trained."""
+        """Return nothing: the messages were passed on while the run was trained."""
         return []
 
     def halt(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: no run is under way."""

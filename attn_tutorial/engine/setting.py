@@ -1,14 +1,15 @@
-"""What runners and runs tell each other. Free of torch, so that workers start before their starter has loaded it."""
+"""What runners and runs tell each other. Imports no torch, so that workers start before their starter has loaded it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from attn_tutorial.datasets.store import Prepared
+from attn_tutorial.engine.options import RunOptions
 
-Outcome = Literal["done", "diverged", "failed", "stopped", "busy", "lost", "given up"]
-"""How a run ended. `stopped`: at a checkpoint; `busy`: left to another process that trains it; `lost`: with its worker,
-and to be trained again; `given up`: after that happened too often."""
+Ending = Literal["done", "diverged", "failed", "stopped", "busy", "lost", "given up"]
+"""How a run ended. `stopped`: at a checkpoint; `busy`: left to another process that is training it; `lost`: with its
+worker, to be trained again; `given up`: after this happened too often."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,12 @@ class Setting:
     preset: str
     images: Prepared
     root: Path
-    """The folder that holds `raw/`, the images' cache."""
+    """The folder that contains `raw/`, the images' cache."""
     source: Path | None
     """Where CIFAR-10 was read from, if the user named it."""
     results: Path
-    device: str
-    checkpoint_every: float
-    """Seconds."""
-    precision: str = "auto"
+    options: RunOptions = field(default_factory=RunOptions)
+
+    def with_options(self, **changes: Any) -> Self:
+        """Return the same setting with some options changed; raises `SpecError` if they are not valid."""
+        return replace(self, options=RunOptions.parse({**self.options.model_dump(), **changes}))

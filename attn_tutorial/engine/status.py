@@ -1,7 +1,7 @@
-"""Where a study is: what is done, under way, failed, damaged or missing, and how long the rest takes."""
+"""Where a study is: which runs are done, under way, failed, damaged or missing, and how long the rest takes."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,10 +17,13 @@ class RunStatus:
 
     run: PlannedRun
     state: str
-    """done, diverged, failed, running, stopped (at a checkpoint), damaged (no record that can be used) or missing."""
+    """done, diverged, failed, running, stopped (at a checkpoint), damaged (the record cannot be used), missing, or
+    untested: trained for another study, and not tested on the split of this one."""
     detail: str = ""
     share: float = 0.0
-    """Of its training that is in a record or a checkpoint."""
+    """How much of its training is in a record or a checkpoint, 0 to 1."""
+    run_id: str = ""
+    """The id of its record, or the one that it will have."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,31 @@ class StudyStatus:
 
     runs: list[RunStatus]
     seconds_left: float | None
-    """Of one process, at the mean pace of the runs that are done; None where none is."""
+    """For one process, at the mean pace of the runs that are done; None if no run is done."""
 
     def counts(self) -> dict[str, int]:
-        """How many runs are in each state."""
+        """Count the runs in each state."""
         return dict(Counter(run.state for run in self.runs))
 
 
 def study_status(runs: list[PlannedRun], ledger: Ledger) -> StudyStatus:
-    """Look up a plan's runs in a ledger. Trains nothing, writes nothing."""
+    """Look up a plan's runs in a ledger. Train nothing and write nothing."""
     states, pace = [], _Pace()
-    for run in runs:  # one record at a time: ten thousand at once are slow for their number alone
-        record = ledger.heading(run.run_id)
-        states.append(_state(run, record, ledger.folder / "work", ledger.left_out))
+    for run in runs:  # one record at a time, because ten thousand at once would be slow
+        record = ledger.heading(run)
+        state = _state(run, record, ledger.folder / "work", ledger.left_out)
+        states.append(replace(state, run_id=record.run_id if record else run.run_id))
         if record:
             pace.take(record)
     return StudyStatus(states, pace.seconds_left(states))
 
 
 def _state(run: PlannedRun, record: Heading | None, work: Path, left_out: dict[str, str]) -> RunStatus:
-    if record and record.status != "failed":
-        return RunStatus(run, record.status, _first_line(record), 1.0)
+    if record and record.status == "diverged":
+        return RunStatus(run, "diverged", _first_line(record), 1.0)
+    if record and record.status == "done":
+        tested = any(split == run.spec.evaluation.split for split, *_ in record.conditions)
+        return RunStatus(run, "done" if tested else "untested", _not_tested(run, record), 1.0)
     steps = max((int(path.stem.removeprefix("step-")) for path in (work / run.run_id).glob("step-*.pt")), default=0)
     share = steps * run.spec.training.batch_size / run.spec.training.samples
     at = f"{share:.0%} at its last checkpoint" if steps else "no checkpoint yet"
@@ -62,6 +69,18 @@ def _state(run: PlannedRun, record: Heading | None, work: Path, left_out: dict[s
     return RunStatus(run, "stopped", at, share) if steps else RunStatus(run, "missing")
 
 
+def _not_tested(run: PlannedRun, record: Heading) -> str:
+    """Say what the plan tests and the record lacks, if anything."""
+    test = run.spec.evaluation
+    tested = record.conditions
+    lacking = [name for name in test.types if not tested.issuperset((test.split, name, s) for s in test.severities)]
+    if not lacking:
+        return ""
+    changed = sorted({part for name in lacking for part in name.split("+")} & {*record.void})
+    because = f" (the pixels of {', '.join(changed)} have changed since)" if changed else ""
+    return f"not tested on {', '.join(lacking)}{because}: `study evaluate` adds it"
+
+
 def _first_line(record: Heading) -> str:
     return (record.error or "").partition("\n")[0]
 
@@ -70,18 +89,18 @@ def _held_by_a_process(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:
-        # Held for a moment: a process that wants the run just then looks again some seconds later.
+        # Taken for a moment only: a process that wants the run just then looks again some seconds later.
         with FileLock(lock, timeout=0):
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that may only be read: nobody trains there
+    except OSError:  # a read-only folder, in which nobody trains
         return False
 
 
 @dataclass
 class _Pace:
-    """What the runs that are done took."""
+    """The time that the finished runs took."""
 
     runs: int = 0
     samples: int = 0

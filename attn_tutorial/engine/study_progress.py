@@ -1,4 +1,4 @@
-"""What the user sees while a study runs: one bar on a terminal, a line now and then elsewhere."""
+"""What the user sees while a study runs: a progress bar on a terminal, elsewhere a line now and then."""
 
 import sys
 import time
@@ -14,11 +14,16 @@ from attn_tutorial.training.progress import Progress
 _BETWEEN_LINES = 15.0  # seconds
 
 
-class Report:
-    """Progress over all missing runs of a study, in images seen.
+class StudyProgress:
+    """Progress over all missing runs of a study, measured in images seen.
 
-    Plain text everywhere: notebook widgets load scripts from the network, and a bar redrawn in a saved notebook
-    leaves a line for every redraw.
+    It is plain text everywhere: notebook widgets load scripts from the network, and in a saved notebook a bar leaves a
+    line each time it is drawn.
+
+    Args:
+        runs: the missing runs.
+        already: how many runs of the study are in the ledger.
+
     """
 
     def __init__(self, runs: list[PlannedRun], already: int):
@@ -48,10 +53,10 @@ class Report:
         if self._bar is not None:
             self._bar.close()
 
-    def progress(self, run_id: str, progress: "Progress") -> None:
-        """Take in a run's progress."""
+    def progress(self, run_id: str, progress: Progress) -> None:
+        """Note a run's progress, and show it."""
         seen = self._images[run_id] * progress.step // progress.steps
-        if self._trained_since is None:  # starting, and what a resumed run had seen before, say nothing of the speed
+        if self._trained_since is None:  # neither starting nor what a resumed run had seen before counts
             self._trained_since = time.monotonic()
         elif run_id in self._latest:
             self._trained += seen - self._seen[run_id]
@@ -64,15 +69,15 @@ class Report:
         self._show()
 
     def ended(self, run_id: str, outcome: str, record: Record | None) -> None:
-        """Take in that a run has ended, how, and say so, with what its record says."""
+        """Say how a run has ended, with what its record says."""
         self._latest.pop(run_id, None)
         if outcome == "busy":
             if run_id not in self._busy:
-                self._say(f"{self._names[run_id]}: another process is training it; looking again later")
+                self._say(f"{self._names[run_id]}: another process is training it; this one will look again later")
             self._busy.add(run_id)
             return
         if outcome == "lost":
-            self._say(f"{self._names[run_id]}: lost with its worker; it goes on from its checkpoint in another")
+            self._say(f"{self._names[run_id]}: lost with its worker; another worker goes on from its checkpoint")
             return
         ended = outcome in ("done", "diverged", "failed")
         if ended:

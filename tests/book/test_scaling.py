@@ -1,4 +1,4 @@
-"""The commands on the page about clusters: all are understood, and those for one machine are run."""
+"""Test the commands on the page about clusters: all are understood, and the ones for one machine run."""
 
 import re
 import shlex
@@ -26,7 +26,8 @@ def test_commands_are_understood(words, monkeypatch, tmp_path):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path)
     started = []
-    monkeypatch.setattr("attn_tutorial.cli._start", lambda study, *where, **how: started.append(study))
+    for module in ("data", "network", "study"):
+        monkeypatch.setattr(f"attn_tutorial.cli.{module}.start", lambda study, *where, **how: started.append(study))
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert started or "merge" in words

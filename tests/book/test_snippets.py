@@ -30,9 +30,9 @@ def test_the_exports_on_a_page_do_not_stand_in_each_others_way(tmp_path, monkeyp
     assert len(commands) >= 2
     monkeypatch.chdir(tmp_path)
     images = as_image_set(np.zeros((1000, 16, 16, 3), dtype=np.uint8), name="shapes")
-    monkeypatch.setattr("attn_tutorial.cli._load", lambda *words: images)
+    monkeypatch.setattr("attn_tutorial.cli.data._load", lambda *words: images)
     monkeypatch.setattr(
-        "attn_tutorial.datasets.export_canvases", lambda images, clutter, out, *how: out.mkdir(exist_ok=False)
+        "attn_tutorial.clutter.export_canvases", lambda images, clutter, out, *how: out.mkdir(exist_ok=False)
     )
     for command in commands:
         result = CliRunner().invoke(main, command.split())

@@ -105,7 +105,7 @@ def test_killed_at_random_moments_nothing_is_lost_harmed_nor_done_twice(tmp_path
     assert {record.run_id: record.weights_sha256 for record in records} == {
         record.run_id: record.weights_sha256 for record in Ledger(alone)
     }
-    measured = "samples_per_second|_seconds$"
+    measured = "samples_per_second|_seconds$|^finished_at$"
     tables = [
         (frame := Ledger(folder).frame()).drop(columns=frame.filter(regex=measured)) for folder in (results, alone)
     ]

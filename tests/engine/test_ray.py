@@ -1,4 +1,4 @@
-"""The Ray runner, on clusters whose nodes are processes of this machine."""
+"""Test the Ray runner on clusters whose nodes are processes of this machine."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from attn_tutorial.engine import run_study
-from attn_tutorial.engine.study_progress import Report
+from attn_tutorial.engine.study_progress import StudyProgress
 from attn_tutorial.errors import InputError
 from attn_tutorial.ledger import Ledger
 from attn_tutorial.spec import SpecError
@@ -38,12 +38,12 @@ def cluster(monkeypatch):
 def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come to that"
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.05)
 
 
 def command_lines():
-    """Of all processes: (its parent's id, its words), by id."""
+    """Return, for every process, its parent's id and its command line, by its own id."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def command_lines():
 
 
 def busy_workers(node):
-    """Process ids of a node's workers that train a run."""
+    """Return the process ids of a node's workers that train a run."""
     (raylet,) = node.all_processes["raylet"]
     return [
         process
@@ -63,31 +63,31 @@ def busy_workers(node):
 
 
 def alone(run, record, setting, monkeypatch):
-    """The record of a run that nothing disturbed, on one thread as a task of Ray's, and in the same memory format."""
+    """Return the record of an undisturbed run, on one thread like a task of Ray's, and in the same memory format."""
     from attn_tutorial.training import machine, thread_count
 
-    # It is chosen by time, which on a busy machine may go either way.
+    # It is chosen by timing, which on a busy machine may end either way.
     monkeypatch.setattr(machine, "_faster_memory_format", lambda *how: record.memory_format)
     undisturbed = replace(setting, results=setting.results.with_name("alone"))
     with thread_count(1):
-        assert run_study([run], undisturbed, "serial") == {"done": 1}
+        assert run_study([run], undisturbed.with_options(runner="serial")) == {"done": 1}
     return Ledger(undisturbed.results).get(run.run_id)
 
 
 def test_runs_end_up_done_once_though_a_worker_and_a_node_are_killed(cluster, setting, plan, monkeypatch, capsys):
-    setting = replace(setting, checkpoint_every=0.0)
+    setting = setting.with_options(checkpoint_every=0.0)
     variants = {f"seed {seed}": {"seed": seed, "training": {"samples": 640}} for seed in range(6)}
     runs = plan(setting, **variants, broken={"block": "se", "block_options": {"reduction": 999}})
     last_steps, ended = [], []
-    progress, end = Report.progress, Report.ended
+    progress, end = StudyProgress.progress, StudyProgress.ended
 
     def note(report, run_id, where):
         if where.step == where.steps:
             last_steps.append(run_id)
         progress(report, run_id, where)
 
-    monkeypatch.setattr(Report, "progress", note)
-    monkeypatch.setattr(Report, "ended", lambda report, *how: (ended.append(how[:2]), end(report, *how)))
+    monkeypatch.setattr(StudyProgress, "progress", note)
+    monkeypatch.setattr(StudyProgress, "ended", lambda report, *how: (ended.append(how[:2]), end(report, *how)))
     head, other = [*cluster.worker_nodes, cluster.head_node][::-1]
     failures = []
 
@@ -103,13 +103,13 @@ def test_runs_end_up_done_once_though_a_worker_and_a_node_are_killed(cluster, se
 
     killer = threading.Thread(target=kill)
     killer.start()
-    assert run_study(runs, setting, "ray", address=cluster.address) == {"done": 6, "failed": 1}
+    assert run_study(runs, setting.with_options(runner="ray", address=cluster.address)) == {"done": 6, "failed": 1}
     killer.join()
     assert not failures
     outcomes = [outcome for _, outcome in ended]
     assert outcomes.count("lost") >= 2
     assert sorted(run for run, outcome in ended if outcome == "done") == sorted(run.run_id for run in runs[:6])
-    assert len(last_steps) == len(set(last_steps))  # no training was brought to its end twice
+    assert len(last_steps) == len(set(last_steps))  # no training was completed twice
     records = {record.run_id: record for record in Ledger(setting.results)}
     assert any(record.resumed_at for record in records.values())
     assert "reduction 999" in records[runs[6].run_id].error
@@ -122,7 +122,7 @@ def test_runs_end_up_done_once_though_a_worker_and_a_node_are_killed(cluster, se
 
 
 def processes_of(session):
-    """Ray's own processes among those of a session."""
+    """Return the ids of Ray's own processes in a session."""
     found = []
     for process, (_, words) in command_lines().items():
         with contextlib.suppress(ProcessLookupError):
@@ -179,7 +179,7 @@ def test_a_node_with_a_folder_of_its_own_hands_its_record_over(setting, plan, tm
 
     elsewhere = replace(setting, results=tmp_path / "node")
     (run,) = plan(setting, baseline={})
-    assert run_study([run], elsewhere, "serial") == {"done": 1}
+    assert run_study([run], elsewhere.with_options(runner="serial")) == {"done": 1}
     record = Ledger(elsewhere.results).get(run.run_id)
     task = ("done", record.model_dump_json())
 
@@ -187,7 +187,7 @@ def test_a_node_with_a_folder_of_its_own_hands_its_record_over(setting, plan, tm
         def get(self, given):
             return given
 
-    cluster = ray_runner.RayCluster(setting, 1, "", None)
+    cluster = ray_runner.RayCluster(setting, 1)
     cluster._ray = Ray()
     assert cluster._outcome(run, task) == "done"
     assert Ledger(setting.results).get(run.run_id) == record
@@ -211,7 +211,7 @@ def test_a_run_that_is_lost_again_and_again_without_progress_is_given_up(setting
         take = Ray()
         take.remote = lambda: "messages"
 
-    cluster = ray_runner.RayCluster(setting, 1, "", None)
+    cluster = ray_runner.RayCluster(setting, 1)
     cluster._ray, cluster._desk = Ray(), Desk
     assert [cluster._outcome(run, "task") for _ in range(4)] == ["lost"] * 4
     said.append((run.run_id, None))
@@ -224,26 +224,26 @@ def test_a_node_with_other_images_is_refused(setting):
 
     ray_runner._check_images(setting)
     other = replace(setting, images=replace(setting.images, fingerprint="0" * 64, source="another folder"))
-    with pytest.raises(InputError, match="holds other images than another folder"):
+    with pytest.raises(InputError, match="contains other images than another folder"):
         ray_runner._check_images(other)
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("10.0.0.1", "allowed are that of the cluster's head"),
-        ("ray://10.0.0.1:10001", "allowed are that of the cluster's head"),
-        ("127.0.0.1:1", "nothing answers there"),
-        ("127.0.0.1:99999", "nothing answers there"),
+        ("10.0.0.1", "must be the address of the cluster's head"),
+        ("ray://10.0.0.1:10001", "must be the address of the cluster's head"),
+        ("127.0.0.1:1", "nothing answers at"),
+        ("127.0.0.1:99999", "nothing answers at"),
     ],
 )
 def test_addresses_that_do_not_answer_are_refused_at_once(setting, plan, address, message):
     began = time.monotonic()
     with pytest.raises(InputError, match=message):
-        run_study(plan(setting, baseline={}), setting, "ray", address=address)
+        run_study(plan(setting, baseline={}), setting.with_options(runner="ray", address=address))
     assert time.monotonic() - began < 30
 
 
 def test_shares_of_a_gpu_need_a_gpu(setting, plan):
-    with pytest.raises(SpecError, match="the runs train on cpu"):
-        run_study(plan(setting, baseline={}), setting, "ray", gpus_per_run=0.5)
+    with pytest.raises(SpecError, match="must be left out if the runs train on cpu"):
+        run_study(plan(setting, baseline={}), setting.with_options(runner="ray", gpus_per_run=0.5))

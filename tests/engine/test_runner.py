@@ -10,7 +10,8 @@ from filelock import FileLock
 
 from attn_tutorial.engine import run_study, runner
 from attn_tutorial.engine.execute import execute
-from attn_tutorial.engine.study_progress import Report
+from attn_tutorial.engine.options import RunOptions
+from attn_tutorial.engine.study_progress import StudyProgress
 from attn_tutorial.errors import InputError
 from attn_tutorial.ledger import Ledger
 from attn_tutorial.ledger.ledger import LedgerError
@@ -22,10 +23,10 @@ from attn_tutorial.training import Progress
 def test_missing_runs_are_trained_and_recorded(setting, plan, way, capsys):
     runs = plan(setting, baseline={}, se={"block": "se"}, cbam={"block": "cbam"})
     ledger = Ledger(setting.results)
-    assert run_study(runs[:1], setting, "serial") == {"done": 1}
+    assert run_study(runs[:1], setting.with_options(runner="serial")) == {"done": 1}
     first = ledger.get(runs[0].run_id)
-    assert run_study(runs, setting, way, workers=2) == {"done": 3}
-    assert run_study(runs, setting, way) == {"done": 3}
+    assert run_study(runs, setting.with_options(runner=way, workers=2)) == {"done": 3}
+    assert run_study(runs, setting.with_options(runner=way)) == {"done": 3}
     assert ledger.get(runs[0].run_id) == first  # not trained again
     for run in runs:
         record = ledger.get(run.run_id)
@@ -51,14 +52,14 @@ def test_serial_and_processes_give_the_same_weights_on_the_same_threads(setting,
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run_study([run], setting, "serial")
+        run_study([run], setting.with_options(runner="serial"))
     finally:
         torch.set_num_threads(before)
     other = replace(setting, results=tmp_path / "other")
     import os
 
     two = plan(setting, se={"block": "se"}, extra={"seed": 9})
-    run_study(two, other, "processes", workers=max(2, len(os.sched_getaffinity(0))))
+    run_study(two, other.with_options(runner="processes", workers=max(2, len(os.sched_getaffinity(0)))))
     hashes = {Ledger(folder).get(run.run_id).weights_sha256 for folder in (setting.results, other.results)}
     assert len(hashes) == 1
 
@@ -70,12 +71,12 @@ def test_a_run_that_fails_or_diverges_is_recorded_and_the_rest_go_on(setting, pl
         diverges={"training": {"lr": 1e30, "conv_lr": 1e30}},
         baseline={},
     )
-    assert run_study(runs, setting, "serial") == {"failed": 1, "diverged": 1, "done": 1}
+    assert run_study(runs, setting.with_options(runner="serial")) == {"failed": 1, "diverged": 1, "done": 1}
     ledger = Ledger(setting.results)
     assert "reduction 999" in ledger.get(runs[0].run_id).error
     assert "lower the learning rates" in ledger.get(runs[1].run_id).error
     # A failed run is tried again; one that diverged would do so again, and is not forgotten.
-    assert run_study(runs, setting, "serial") == {"failed": 1, "diverged": 1, "done": 1}
+    assert run_study(runs, setting.with_options(runner="serial")) == {"failed": 1, "diverged": 1, "done": 1}
 
 
 def test_a_run_in_other_hands_is_left_to_them(setting, plan):
@@ -106,12 +107,12 @@ def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, plan, 
     for lock in locks:
         lock.acquire()
     looks = []
-    ended = Report.ended
-    monkeypatch.setattr(Report, "ended", lambda report, *how: (looks.append(how[1]), ended(report, *how)))
+    ended = StudyProgress.ended
+    monkeypatch.setattr(StudyProgress, "ended", lambda report, *how: (looks.append(how[1]), ended(report, *how)))
     monkeypatch.setattr(runner, "_BUSY", 0.5)
     letting_go = threading.Timer(2.0, lambda: [lock.release() for lock in locks])
     letting_go.start()
-    assert run_study(runs, setting, "serial") == {"done": 2}
+    assert run_study(runs, setting.with_options(runner="serial")) == {"done": 2}
     letting_go.join()
     assert 2 <= looks.count("busy") <= 12
     assert capsys.readouterr().out.count("another process is training it") == 2
@@ -120,28 +121,28 @@ def test_runs_that_others_are_at_are_looked_at_now_and_then_only(setting, plan, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"runner": "quick"}, "allowed are auto, serial, processes, ray"),
-        ({"runner": "serial", "workers": 0}, "at least 1"),
-        ({"runner": "serial", "workers": "2"}, "at least 1"),
-        ({"runner": "serial", "address": "10.0.0.1:6379"}, "it is for runner 'ray'"),
-        ({"gpus_per_run": 0.5}, "it is for runner 'ray'"),
-        ({"runner": "ray", "gpus_per_run": 0}, "above 0, and at most 1"),
-        ({"runner": "ray", "gpus_per_run": -1.0}, "above 0, and at most 1"),
-        ({"runner": "ray", "gpus_per_run": 2}, "above 0, and at most 1"),
-        ({"runner": "ray", "gpus_per_run": float("nan")}, "above 0, and at most 1"),
+        ({"runner": "quick"}, "runner: must be 'auto', 'serial', 'processes' or 'ray', but got 'quick'"),
+        ({"runner": "serial", "workers": 0}, "workers: must be greater than 0, but got 0"),
+        ({"runner": "serial", "workers": "2"}, "workers: must be a valid integer, but got '2'"),
+        ({"runner": "serial", "address": "10.0.0.1:6379"}, "must be left out unless runner is 'ray'"),
+        ({"gpus_per_run": 0.5}, "must be left out unless runner is 'ray'"),
+        ({"runner": "ray", "gpus_per_run": 0}, "gpus_per_run: must be greater than 0, but got 0"),
+        ({"runner": "ray", "gpus_per_run": -1.0}, "must be greater than 0"),
+        ({"runner": "ray", "gpus_per_run": 2}, "must be less than or equal to 1, but got 2"),
+        ({"runner": "ray", "gpus_per_run": float("nan")}, "but got nan"),
     ],
     ids=str,
 )
 def test_ways_to_run_that_there_are_not_are_refused(setting, plan, arguments, message):
     with pytest.raises(SpecError, match=message):
-        run_study(plan(setting, baseline={}), setting, **arguments)
+        run_study(plan(setting, baseline={}), setting.with_options(**arguments))
     assert not setting.results.exists()
 
 
 def test_without_ray_one_message_says_how_to_get_it(setting, plan, monkeypatch):
     monkeypatch.setattr(runner, "find_spec", lambda name: None)
-    with pytest.raises(SpecError, match=r"Ray is not installed: pip install -e \"\.\[cluster\]\""):
-        run_study(plan(setting, baseline={}), setting, "ray")
+    with pytest.raises(SpecError, match=r"Ray, which is not installed: pip install -e \"\.\[cluster\]\""):
+        run_study(plan(setting, baseline={}), setting.with_options(runner="ray"))
 
 
 @pytest.mark.parametrize("way", ["auto", "serial", "processes"])
@@ -149,30 +150,31 @@ def test_a_device_that_is_not_there_is_refused_before_work_starts(setting, plan,
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="torch finds none here"):
-        run_study(plan(setting, baseline={}), replace(setting, device="cuda"), way)
+    with pytest.raises(InputError, match="torch finds here"):
+        run_study(plan(setting, baseline={}), setting.with_options(device="cuda", runner=way))
     assert "to train" not in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(setting, plan, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(LedgerError, match="nothing can be written there"):
-        run_study(plan(setting, baseline={}), replace(setting, results=tmp_path / "file" / "runs"), "serial")
+    with pytest.raises(LedgerError, match="must be writable, but it is not"):
+        run_study(plan(setting, baseline={}), replace(setting, results=tmp_path / "file" / "runs"))
 
 
 def test_a_block_known_to_this_process_only_is_trained_in_it(setting, plan, monkeypatch):
-    from attn_tutorial.blocks import BLOCK_OPTIONS, BLOCKS
+    from attn_tutorial.blocks import BLOCK_OPTIONS, BLOCK_VERSIONS, BLOCKS
 
     monkeypatch.delenv("ATTN_TUTORIAL_PLUGINS", raising=False)
     monkeypatch.setitem(BLOCKS, "own", BLOCKS["se"])
     monkeypatch.setitem(BLOCK_OPTIONS, "own", BLOCK_OPTIONS["se"])
+    monkeypatch.setitem(BLOCK_VERSIONS, "own", 1)
     runs = plan(setting, first={"block": "own"}, second={"block": "own", "seed": 1})
     for way in ("processes", "ray"):
-        with pytest.raises(SpecError, match="do not know the blocks of your own: own"):
-            run_study(runs, setting, way, workers=2)
-    assert run_study(runs, setting, "auto", workers=2) == {"done": 2}
+        with pytest.raises(SpecError, match=r"blocks that only this process knows \(own\)"):
+            run_study(runs, setting.with_options(runner=way, workers=2))
+    assert run_study(runs, setting.with_options(runner="auto", workers=2)) == {"done": 2}
     monkeypatch.setenv("ATTN_TUTORIAL_PLUGINS", "mine")
-    assert runner._choose("auto", "cpu", runs, 2) == "processes"
+    assert runner._choose(RunOptions(device="cpu", workers=2), runs) == "processes"
 
 
 def test_the_starter_of_processes_does_without_torch(setting, plan, tmp_path):
@@ -209,7 +211,7 @@ def test_the_time_left_counts_training_only(setting, plan, monkeypatch, capsys):
     runs = plan(setting, **{name: {"block": name, "training": {"samples": 6400}} for name in ("se", "eca", "cbam")})
     now = 1000.0
     monkeypatch.setattr(report.time, "monotonic", lambda: now)
-    with report.Report(runs, already=0) as shown:
+    with report.StudyProgress(runs, already=0) as shown:
         for seconds, run, step in ((100, 0, 5), (1, 1, 100), (59, 0, 65)):  # of 200: 60 steps of 32 in a minute
             now += seconds
             shown.progress(runs[run].run_id, Progress(step, 200, 2.0, 0.1, 32.0))
@@ -223,7 +225,7 @@ def test_the_time_left_counts_training_only(setting, plan, monkeypatch, capsys):
 
 def test_a_line_says_how_each_run_ended(setting, plan, capsys):
     runs = plan(setting, baseline={}, diverges={"training": {"lr": 1e30, "conv_lr": 1e30}})
-    run_study(runs, setting, "serial")
+    run_study(runs, setting.with_options(runner="serial"))
     done, diverged = (Ledger(setting.results).get(run.run_id) for run in runs)
     said = capsys.readouterr().out
     mean = sum(row.accuracy for row in done.accuracy) / 2

@@ -35,7 +35,7 @@ def test_every_run_is_in_one_state(tmp_path, runs, make_record):
     assert by_run[running.run_id] == f"{12_800 / samples:.0%} at its last checkpoint"
     assert by_run[diverged.run_id] == "NaN at step 3"
     assert by_run[failed.run_id] == "no memory"
-    assert "no JSON" in by_run[damaged.run_id]
+    assert "not JSON" in by_run[damaged.run_id]
     assert status.counts()["damaged"] == 2
 
 

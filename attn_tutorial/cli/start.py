@@ -1,0 +1,47 @@
+"""What the commands that train have in common: start the runs, show their results, and say how they ended."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attn_tutorial.study import Study
+
+
+def start(study: "str | Study", preset: str, seeds: int | None, images: str | None, results: Path, **how: Any) -> None:
+    """Train what is missing, print the table, and exit with a status that says how it went."""
+    from attn_tutorial.engine import StudyInterrupted
+    from attn_tutorial.engine.start import start_study
+    from attn_tutorial.ledger import Ledger
+
+    try:
+        runs, counts = start_study(study, preset, seeds, images, results, **how)
+    except StudyInterrupted as stop:
+        click.echo(str(stop), err=True)
+        sys.exit(130)
+    ledger = Ledger(results)
+    frame = ledger.frame(runs)
+    for source in frame["source"].unique():
+        click.echo(f"{source}; preset {preset}")
+    show_accuracies(frame)
+    for planned in runs:
+        record = ledger.get(planned)
+        if record and record.error:
+            reason = record.error.splitlines()[0]
+            click.echo(f"{planned.variant} seed {planned.spec.seed} {record.status}: {reason}", err=True)
+    if set(counts) != {"done"}:
+        click.echo(f"not all runs are done: {counts}; the records are in {results}", err=True)
+        sys.exit(1)
+
+
+def show_accuracies(frame: "pd.DataFrame") -> None:
+    """Print accuracy by variant and severity, a table for each backbone."""
+    from attn_tutorial.figures.tables import accuracy_table
+
+    for backbone, rows in frame.groupby("backbone", sort=False):
+        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}")
+        click.echo(accuracy_table(rows).to_string())
