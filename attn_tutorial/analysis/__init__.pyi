@@ -1,3 +1,6 @@
+from .costs import block_costs as block_costs
+from .costs import module_costs as module_costs
+from .costs import network_costs as network_costs
 from .outcomes import areas as areas
 from .outcomes import relative_clutter_error as relative_clutter_error
 from .outcomes import slopes as slopes

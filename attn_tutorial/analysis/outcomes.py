@@ -1,6 +1,6 @@
-"""One number a run, from a ledger's frame: what statistics and figures compare.
+"""Reduce each run of a ledger's frame to one number, which statistics and figures compare.
 
-An outcome frame has a row for each run, with the columns `variant`, `seed`, `run_id` and `value`.
+An outcome frame has one row per run, with the columns `variant`, `seed`, `run_id` and `value`.
 """
 
 from collections.abc import Iterable
@@ -12,20 +12,20 @@ from attn_tutorial.spec import SEEN
 
 BASELINE = "baseline"
 OUTCOME = ["variant", "seed", "run_id", "value"]
-_ALIKE = ("preset", "fingerprint", "clutter_version", "backbone")
+_KIND = ("preset", "fingerprint", "backbone", "split")
 
 
 def areas(frame: pd.DataFrame, types: str = SEEN) -> pd.DataFrame:
-    """Mean accuracy over the severities, in percent, of each run: the area under its severity curve.
+    """Return the mean accuracy over the severities of each run, in percent: the area under its severity curve.
 
-    On `fragments+noise` this is the study's primary outcome.
+    On `fragments+noise` this is the primary outcome of the pilot study.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        types: the composition of clutter types.
+        types: the composition of clutter types that the runs were tested on.
 
     Raises:
-        InputError: see `check_one_kind`; or the runs were not tested at the same severities.
+        InputError: The frame mixes records (see `check_one_kind`), or its runs were tested at different severities.
 
     """
     runs = _by_severity(frame, types)
@@ -33,23 +33,23 @@ def areas(frame: pd.DataFrame, types: str = SEEN) -> pd.DataFrame:
 
 
 def slopes(frame: pd.DataFrame, types: str = SEEN) -> pd.DataFrame:
-    """Points of accuracy that each run gains with each step of severity, by a fitted line; below 0 for a loss.
+    """Return the slope of a line fitted to each run's accuracy over severity, in points per step; a loss is below 0.
 
     Args:
-        frame: as for `areas`.
-        types: the composition of clutter types.
+        frame: see `areas`.
+        types: the composition of clutter types that the runs were tested on.
 
     Raises:
-        InputError: as `areas`; or there is one severity only, through which no line is fitted.
+        InputError: As for `areas`, or the runs were tested at one severity only.
 
     """
-    from scipy import stats  # here, since tables of accuracies do without
+    from scipy import stats  # here, because tables of accuracies do not need it
 
     runs = _by_severity(frame, types)
     if len(runs.columns) == 1:
         raise InputError(
-            f"slopes were asked of runs that were tested at severity {runs.columns[0]} only; a line needs two: "
-            "take a study that tests more"
+            f"A slope needs runs that were tested at two severities or more, but these were tested at severity "
+            f"{runs.columns[0]} only. Choose a study that tests more severities."
         )
     return _outcome(runs.apply(lambda run: stats.linregress(runs.columns, run).slope, axis="columns"))
 
@@ -57,30 +57,31 @@ def slopes(frame: pd.DataFrame, types: str = SEEN) -> pd.DataFrame:
 def relative_clutter_error(
     frame: pd.DataFrame, types: Iterable[str] | None = None, baseline: str = BASELINE
 ) -> pd.DataFrame:
-    """Error in clutter as a percentage of the baseline's of the same seed, which is 100; below it is better.
+    """Return each run's error in clutter, in percent of the baseline's error with the same seed; below 100 is better.
 
-    As the mCE of CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
-    and Perturbations", section 4): for each clutter type, the errors summed over severities 1 to 5, divided by the
-    baseline's; then the mean over the types.
+    It is computed like the mCE of CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to
+    Common Corruptions and Perturbations", section 4): for each clutter type, the errors are summed over severities 1
+    to 5 and divided by the baseline's sum. The result is the mean over the types.
 
     Args:
-        frame: as for `areas`.
+        frame: see `areas`.
         types: compositions of clutter types; by default all types that were tested alone.
-        baseline: the variant that is 100.
+        baseline: the variant whose error counts as 100.
 
     Returns:
-        an outcome frame; runs whose seed the baseline lacks are left out.
+        an outcome frame without the runs whose seed the baseline lacks.
 
     Raises:
-        InputError: as `areas`; or no type was tested alone.
+        InputError: As for `areas`, or no type was tested alone.
 
     """
     tested = frame["types"].unique()
     chosen = [name for name in tested if "+" not in name] if types is None else list(types)
     if not chosen and len(frame):
         raise InputError(
-            f"a relative clutter error was asked of runs that were tested on {', '.join(tested)} only; "
-            "name these compositions as types, or take runs that were tested on single types"
+            f"A relative clutter error needs runs that were tested on single clutter types, but these were tested on "
+            f"{', '.join(tested)} only. Pass these compositions as `types`, or choose runs that were tested on single "
+            "types."
         )
     ratios = []
     for name in chosen:
@@ -92,10 +93,21 @@ def relative_clutter_error(
     return _outcome(pd.concat(ratios, axis="columns").mean(axis="columns", skipna=False).dropna() if ratios else None)
 
 
-def check_one_kind(frame: pd.DataFrame) -> None:
-    """Raise `InputError` where records would be averaged that never may be.
+def check_baseline(baseline: str, variants: Iterable[str], kind: str = "run") -> None:
+    """Raise `InputError` unless `baseline` is one of the variants that have a run (or another `kind`: "network")."""
+    known = list(dict.fromkeys(variants))
+    if baseline not in known:
+        raise InputError(
+            f"`baseline` must be a variant that has a {kind}, but got {baseline!r}. There are {kind}s of "
+            f"{', '.join(known)}: choose one of these."
+        )
 
-    Those of several kinds, see `check_kinds`; and two runs of one variant with one seed, two networks under one name.
+
+def check_one_kind(frame: pd.DataFrame) -> None:
+    """Raise `InputError` if a frame mixes records that must never be averaged.
+
+    These are records of several kinds (see `check_kinds`), and several runs of one variant with the same seed, which
+    are different networks under one name.
     """
     check_kinds(frame)
     runs = frame.drop_duplicates(["variant", "seed", "run_id"])
@@ -104,30 +116,31 @@ def check_one_kind(frame: pd.DataFrame) -> None:
         variant, seed = twice.iloc[0][["variant", "seed"]]
         of_one = twice[(twice["variant"] == variant) & (twice["seed"] == seed)]
         raise InputError(
-            f"variant {variant} has several runs with seed {seed} ({', '.join(of_one['run_id'])}), which are different "
-            "networks; take the runs of one study: ledger.frame(held.runs) for a held of held_in(study, ledger)"
+            f"Each variant must have one run per seed, but variant {variant} has several runs with seed {seed} "
+            f"({', '.join(of_one['run_id'])}), which are different networks. Choose the runs of one study: "
+            "`ledger.frame(held.runs)` for one `held` of `held_in(study, ledger)`."
         )
 
 
 def check_kinds(frame: pd.DataFrame) -> None:
-    """Raise `InputError` where a frame mixes presets, image sets, benchmark versions or backbones."""
-    for column in _ALIKE:
+    """Raise `InputError` if a frame mixes presets, image sets, backbones or splits."""
+    for column in _KIND:
         given = frame[column].unique().tolist() if column in frame else []
         if len(given) > 1:
             raise InputError(
-                f"records of several kinds were given ({column}: {', '.join(map(str, given))}), which are never "
-                f"averaged: choose one, as frame[frame[{column!r}] == {given[0]!r}]"
+                f"Records must be of one kind to be averaged, but got several kinds ({column}: "
+                f"{', '.join(map(str, given))}). Choose one, for example frame[frame[{column!r}] == {given[0]!r}]."
             )
 
 
 def _by_severity(frame: pd.DataFrame, types: str) -> pd.DataFrame:
-    """Accuracies of each run (rows: variant, seed, run_id) at each severity (columns)."""
+    """Return the accuracies of each run (rows: variant, seed, run_id) at each severity (columns)."""
     check_one_kind(frame)
     chosen = frame[frame["types"] == types]
     if chosen.empty and len(frame):
         raise InputError(
-            f"types {types!r} was given, on which none of these runs was tested; they were on "
-            f"{', '.join(frame['types'].unique())}"
+            f"`types` must be a composition that these runs were tested on ({', '.join(frame['types'].unique())}), "
+            f"but got {types!r}. Choose one of these."
         )
     order = pd.MultiIndex.from_frame(chosen[OUTCOME[:3]].drop_duplicates())
     wide = chosen.pivot(index=OUTCOME[:3], columns="severity", values="accuracy").reindex(order)
@@ -136,8 +149,8 @@ def _by_severity(frame: pd.DataFrame, types: str) -> pd.DataFrame:
         variant, seed, run_id = holes.index[0]
         missing = ", ".join(map(str, wide.columns[holes.iloc[0].isna()]))
         raise InputError(
-            f"run {run_id} ({variant}, seed {seed}) was not tested at severity {missing}, as others were: "
-            "a mean over other severities cannot be compared; take runs that were tested alike"
+            f"All runs must be tested at the same severities to be compared, but run {run_id} ({variant}, seed {seed}) "
+            f"was not tested at severity {missing}. Choose runs that were tested at the same severities."
         )
     return wide
 

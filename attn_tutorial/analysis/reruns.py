@@ -1,4 +1,4 @@
-"""Two ledgers of one study: which of their runs may be compared, and in what their environments differ."""
+"""Find the runs of two ledgers that may be compared, and say how their environments differ."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,28 +10,27 @@ from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.study.study import PlannedRun, Study
 
-_DIGITS = 12  # of a hash; enough to tell two apart
-_RECORDED = "device processor threads precision memory_format compiled clutter_version".split()
+_DIGITS = 12  # of a hash: enough to distinguish two
+_RECORDED = "device processor threads precision memory_format compiled".split()
 
 
 @dataclass
 class Rerun:
-    """What two ledgers hold of a study at one preset, on one image set, in one backbone: all that may be compared."""
+    """The runs of a study in two ledgers at one preset, on one image set and in one backbone, which may be compared."""
 
     preset: str
     source: str
-    """Of the images."""
+    """Where the images come from."""
     fingerprint: str
     backbone: str
     published: list[PlannedRun] = field(default_factory=list)
     own: list[PlannedRun] = field(default_factory=list)
     copies: int = 0
-    """The reader's records that are copies of published ones, and so are left out of `own`."""
+    """Number of the reader's records that are copies of published ones. They are left out of `own`."""
 
 
 def find_reruns(study: Study, published: Ledger, own: Ledger, preset: str | None = None) -> list[Rerun]:
-    """List what two ledgers hold of a study, those with runs in both first; only of one preset if it is named."""
-    known = {record.run_id: record for record in published}
+    """List the comparable runs of a study in two ledgers (of one preset if given), those with runs in both first."""
     found: dict[tuple[str, str, str], Rerun] = {}
     for side, ledger in (("published", published), ("own", own)):
         for held in held_in(study, ledger):
@@ -40,7 +39,7 @@ def find_reruns(study: Study, published: Ledger, own: Ledger, preset: str | None
             kind = (held.preset, held.images.fingerprint, held.backbone)
             rerun = found.setdefault(kind, Rerun(held.preset, held.images.source, *kind[1:]))
             for run in held.runs:
-                if side == "own" and ledger.get(run.run_id) == known.get(run.run_id):
+                if side == "own" and ledger.get(run) == published.get(run):
                     rerun.copies += 1
                 else:
                     getattr(rerun, side).append(run)
@@ -48,17 +47,17 @@ def find_reruns(study: Study, published: Ledger, own: Ledger, preset: str | None
 
 
 def equal_weights(published: Iterable[Record], own: Iterable[Record]) -> tuple[int, int]:
-    """Of the runs that both did, how many ended with the same weights, bit for bit, and how many there are."""
-    theirs = {record.run_id: record.weights_sha256 for record in published if record.weights_sha256}
-    pairs = [(theirs[record.run_id], record.weights_sha256) for record in own if record.run_id in theirs]
+    """Return how many runs in both ledgers ended with the same weights, bit for bit, and how many are in both."""
+    theirs = {record.training_id: record.weights_sha256 for record in published if record.weights_sha256}
+    pairs = [(theirs[record.training_id], record.weights_sha256) for record in own if record.training_id in theirs]
     return sum(first == second for first, second in pairs), len(pairs)
 
 
 def environment_table(published: Iterable[Record], own: Iterable[Record]) -> pd.DataFrame:
-    """What the runs of two ledgers were made with.
+    """Tabulate the environments (versions, hardware, images) in which the runs of two ledgers were made.
 
     Returns:
-        a row for each thing that is recorded; columns: `differ` ("yes" or ""), `published`, `yours` (all values that
+        a row for each recorded property; columns: `differ` ("yes" or ""), `published`, `yours` (all values that
         occur, joined by commas).
 
     """

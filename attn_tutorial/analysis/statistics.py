@@ -1,9 +1,9 @@
-"""What runs with several seeds allow to conclude: intervals, paired differences, equivalence, power.
+"""Draw conclusions from runs with several seeds: intervals, paired differences, equivalence, power.
 
-All functions take outcome frames (`areas`, `slopes`, `relative_clutter_error`) and return tidy frames. Intervals
-are Student's t over seeds: a bootstrap over three to ten seeds covers too little. The tests are those of scipy and
-statsmodels. With fewer seeds than `LEAST_SEEDS` there are intervals only and no tests; from one seed, or from seeds
-that do not differ at all, there is no interval either (NaN).
+The functions take outcome frames (`areas`, `slopes`, `relative_clutter_error`) and return tidy frames. Intervals are
+Student's t over seeds, because a bootstrap over three to ten seeds covers too little. The tests come from scipy and
+statsmodels. With fewer seeds than `LEAST_SEEDS` there are intervals but no tests. With one seed, or with seeds that do
+not differ at all, there is no interval either (NaN).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attn_tutorial.analysis.outcomes import BASELINE, areas, check_kinds, relative_clutter_error, slopes
+from attn_tutorial.analysis.outcomes import BASELINE, areas, check_baseline, check_kinds, relative_clutter_error, slopes
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import SEEN
 
@@ -31,29 +31,31 @@ __all__ = [
 ]
 
 LEAST_SEEDS = 4
-"""Of a test."""
+"""Smallest number of seeds for a test."""
 MARGIN = 0.5
-"""Points: a true difference within ± this is taken for none."""
+"""Points of accuracy: a true difference within ± this margin counts as no difference."""
 _ALPHA = 0.05
 _ENDS = ["low", "high", "seeds"]
 _NO_SPREAD = 1e-9  # points; the rounding of sums makes equal values differ by less
 
 
 def intervals(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Mean of each variant, with its 95 % t interval over seeds.
+    """Return the mean of each variant with its 95 % t interval over seeds.
 
     Args:
         outcomes: an outcome frame.
 
     Returns:
-        a row a variant; columns: `variant`, `mean`, `low`, `high`, `sd` (over seeds), `seeds`.
+        a row for each variant; columns: `variant`, `mean`, `low`, `high`, `sd` (over seeds), `seeds`.
 
     """
     return _describe(_wide(outcomes), 0.95).drop(columns="p").reset_index()
 
 
 def seed_differences(outcomes: pd.DataFrame, baseline: str = BASELINE) -> pd.DataFrame:
-    """Each variant's value minus the baseline's of the same seed; seeds that only one of them has are left out.
+    """Return each variant's value minus the baseline's value with the same seed.
+
+    Seeds that only one of the two has are left out.
 
     Returns:
         columns: `variant`, `seed`, `difference`.
@@ -66,15 +68,15 @@ def seed_differences(outcomes: pd.DataFrame, baseline: str = BASELINE) -> pd.Dat
 def paired_differences(
     outcomes: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Difference of each variant from the baseline, paired by seed, with Student's t test and 95 % interval.
+    """Return each variant's difference from the baseline, paired by seed, with Student's t test and 95 % interval.
 
-    The interval is for each variant alone; Holm's correction is in its p value.
+    The interval is for each variant alone. Holm's correction applies to the p values (column `p_holm`).
 
     Args:
         outcomes: an outcome frame.
         baseline: the variant that the others are compared with.
-        family: the variants over which Holm's correction is taken, as the blocks of a study without its controls; all
-            but the baseline by default. One that has no p value, for want of seeds, counts as one with p = 1, so that
+        family: the variants that share Holm's correction, for example the blocks of a study without its controls; by
+            default all but the baseline. A variant with too few seeds for a p value counts as one with p = 1, so that
             the correction is never weaker than for the whole family.
 
     Returns:
@@ -83,7 +85,7 @@ def paired_differences(
         family), `within_noise` (whether the interval includes 0; <NA> without one).
 
     Raises:
-        InputError: the frame has no such baseline.
+        InputError: The frame has no such baseline.
 
     """
     wide = _wide(outcomes)
@@ -97,22 +99,24 @@ def paired_differences(
 
 
 def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float = MARGIN) -> pd.DataFrame:
-    """Whether each variant does as well as the baseline, within a margin: two one-sided t tests at 5 %, paired by seed.
+    """Test whether each variant does as well as the baseline within a margin.
 
-    TOST, after Schuirmann (1987): the difference is below -margin, and it is above +margin, are both refused.
+    The test is TOST (Schuirmann, 1987): two one-sided t tests at 5 %, paired by seed. The variants are equivalent if
+    both "the difference is below -margin" and "the difference is above +margin" are rejected.
 
     Args:
         outcomes: an outcome frame.
         baseline: the variant that the others are compared with.
-        margin: in the units of the outcome.
+        margin: largest difference that counts as equivalent, in the unit of the outcome.
 
     Returns:
-        a row a variant; columns: `variant`, `difference`, `low`, `high` (the 90 % interval: inside the margins where
-        the test says equivalent), `seeds`, `p`, `verdict`: "equivalent"; "different", where it is not, and the 95 %
-        interval excludes 0; else "undecided", as always with fewer seeds than `LEAST_SEEDS`.
+        a row for each variant; columns: `variant`, `difference`, `low`, `high` (the 90 % interval, which lies within
+        the margins exactly if the test says equivalent), `seeds`, `p`, `verdict`. The verdict is "equivalent";
+        "different" if the test does not say equivalent and the 95 % interval excludes 0; otherwise, and always with
+        fewer seeds than `LEAST_SEEDS`, "undecided".
 
     Raises:
-        InputError: the frame has no such baseline, or the margin is not above 0.
+        InputError: The frame has no such baseline, or the margin is not above 0.
 
     """
     _check_margin(margin)
@@ -125,32 +129,32 @@ def equivalence(outcomes: pd.DataFrame, baseline: str = BASELINE, margin: float 
 
 
 def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, power: float = 0.8) -> pd.DataFrame:
-    """The smallest true paired difference that a two-sided t test at 5 % over seeds finds with the given power.
+    """Return the smallest true paired difference that a two-sided t test at 5 % over seeds finds with a given power.
 
-    Without a correction that is as much as to say: the smallest one whose 95 % interval then excludes 0. So it is given
-    for seeds that are too few for a test, too.
+    Without a correction, it is also the smallest difference whose 95 % interval excludes 0 with that power. Therefore
+    it is given for seeds that are too few for a test, too.
 
     Args:
-        sd: of the paired differences over seeds; the unit of the result. For networks whose seeds vary alike and
-            independently, it is √2 times the SD of one network.
-        seeds: counts of seeds.
-        blocks: in the family of Holm's correction, whose first step tests at 5 % ÷ blocks.
-        power: the chance to find it.
+        sd: standard deviation of the paired differences over seeds, in the unit of the result. If two networks vary
+            alike and independently over seeds, it is √2 times the standard deviation of one network.
+        seeds: numbers of seeds.
+        blocks: number of blocks in the family of Holm's correction, whose first step tests at 5 % ÷ blocks.
+        power: probability of finding the difference.
 
     Returns:
-        a row for each count; columns: `seeds`, `uncorrected`, `holm`; NaN for fewer seeds than an interval (2) or a
-        test (`LEAST_SEEDS`) takes.
+        a row for each number of seeds; columns: `seeds`, `uncorrected`, `holm`. Values are NaN for fewer seeds than an
+        interval (2) or a test (`LEAST_SEEDS`) needs.
 
     Raises:
-        InputError: a number that is out of range.
+        InputError: A number is out of range.
 
     """
     from statsmodels.stats.power import TTestPower
 
     if not sd >= 0 or blocks < 1 or not _ALPHA < power < 1:
         raise InputError(
-            f"sd {sd}, blocks {blocks}, power {power} were given; allowed are sd ≥ 0, blocks ≥ 1, and a power above "
-            f"{_ALPHA} and below 1"
+            f"`sd` must be at least 0, `blocks` at least 1, and `power` above {_ALPHA} and below 1, but got sd {sd}, "
+            f"blocks {blocks}, power {power}. Change the one that is out of range."
         )
     solve = TTestPower().solve_power
     rows = [
@@ -169,22 +173,22 @@ def minimal_detectable_effect(sd: float, seeds: Iterable[int], blocks: int, powe
 def compare_ledgers(
     published: pd.DataFrame, own: pd.DataFrame, margin: float = MARGIN, types: str = SEEN
 ) -> pd.DataFrame:
-    """Set two ledgers' areas under the severity curves side by side, as two independent samples of seeds.
+    """Compare two ledgers' areas under the severity curves, as two independent samples of seeds.
 
     Args:
         published: `Ledger.frame()` of one study at one preset on one image set.
-        own: the same of another ledger.
-        margin: of equivalence, in points.
-        types: the composition of clutter types.
+        own: the same frame of another ledger.
+        margin: largest difference that counts as equivalent, in points.
+        types: the composition of clutter types that the runs were tested on.
 
     Returns:
-        a row for each variant in either; columns: `variant`; `published`, `published_low`, `published_high`,
-        `published_seeds`, and so for `own`; `difference` (own minus published) with Welch's 95 % interval `low`,
+        a row for each variant in either ledger; columns: `variant`; `published`, `published_low`, `published_high`,
+        `published_seeds`, and the same for `own`; `difference` (own minus published) with Welch's 95 % interval `low`,
         `high`; `p` of equivalence (two one-sided Welch tests); `verdict` as in `equivalence`.
 
     Raises:
-        InputError: the ledgers hold different kinds (preset, images, version of the benchmark, backbone), or the margin
-            is not above 0.
+        InputError: The ledgers contain different kinds of records (preset, images, backbone), or the margin is not
+            above 0.
 
     """
     _check_margin(margin)
@@ -206,7 +210,7 @@ def compare_ledgers(
 
 
 def _wide(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Variants as rows, in their order, seeds as columns; NaN where a run is missing."""
+    """Return variants as rows, in their order, and seeds as columns, with NaN where a run is missing."""
     wide = outcomes.pivot(index="variant", columns="seed", values="value")
     return wide.reindex(pd.Index(outcomes["variant"].unique(), name="variant"))
 
@@ -214,10 +218,7 @@ def _wide(outcomes: pd.DataFrame) -> pd.DataFrame:
 def _differences(wide: pd.DataFrame, baseline: str) -> pd.DataFrame:
     if wide.empty:
         return wide
-    if baseline not in wide.index:
-        raise InputError(
-            f"baseline {baseline!r} was given, of which there is no run; there are runs of {', '.join(wide.index)}"
-        )
+    check_baseline(baseline, wide.index)
     return wide.drop(index=baseline) - wide.loc[baseline]
 
 
@@ -236,10 +237,10 @@ def _describe(wide: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def _t_test(wide: pd.DataFrame, mean: float, side: str, level: float = 0.95) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Test each row by scipy's one-sample t test; return p and the interval's ends, NaN where values do not differ."""
+    """Return p and the interval's ends of each row's one-sample t test; NaN where the values do not differ."""
     p, low, high = (pd.Series(np.nan, index=wide.index, dtype=float) for _ in range(3))
     varied = wide[wide.std(axis="columns") > _NO_SPREAD]
-    # All rows with equally many seeds at once.
+    # scipy tests all rows with the same number of seeds in one call.
     for count, rows in varied.groupby(varied.count(axis="columns")):
         values = rows.to_numpy()[rows.notna().to_numpy()].reshape(len(rows), count)
         test = stats.ttest_1samp(values, mean, axis=1, alternative=side)
@@ -278,4 +279,4 @@ def _verdicts(p: pd.Series, described: pd.DataFrame, seeds: pd.Series) -> pd.Ser
 
 def _check_margin(margin: float) -> None:
     if not margin > 0:
-        raise InputError(f"margin {margin!r} was given; allowed is a number of points above 0")
+        raise InputError(f"`margin` must be a number of points above 0, but got {margin!r}. Choose a larger one.")

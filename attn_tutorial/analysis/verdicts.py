@@ -1,4 +1,4 @@
-"""What the pilot's protocol says of a block: the four conditions that were written down before its runs."""
+"""Judge blocks by the pilot's protocol: four conditions that were written down before the runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from attn_tutorial.analysis.statistics import MARGIN, intervals, paired_differen
 
 @dataclass(frozen=True)
 class Found:
-    """A mean over seeds with its 95 % t interval, in points; NaN where there is none."""
+    """A mean over seeds with its 95 % t interval, in points. The ends are NaN if there is no interval."""
 
     mean: float
     low: float
@@ -25,7 +25,7 @@ class Found:
 
     @property
     def reading(self) -> str:
-        """What the interval allows to say, without a test."""
+        """What can be said from the interval alone, without a test."""
         if pd.isna(self.low):
             return "one seed, no interval" if self.seeds == 1 else "no interval"
         if self.low > 0 or self.high < 0:
@@ -35,22 +35,22 @@ class Found:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether runs support, or refute, that attention helps in clutter."""
+    """Whether the runs support or refute the hypothesis that a block helps in clutter."""
 
     gain: Found | None
-    """On the primary outcome, against the baseline."""
+    """Difference from the baseline on the primary outcome."""
     steadier: Found | None
-    """Its slope over severity less the baseline's: above 0, it loses less with each step."""
+    """Its slope over severity minus the baseline's. Above 0, the block loses less with each step of severity."""
     beyond_static: Found | None
-    """On the primary outcome, against the static gate."""
+    """Difference from the static gate on the primary outcome."""
     harm_of_class: Found | None
-    """At the highest severity, by the gates of another image of the same class."""
+    """Accuracy lost at the highest severity with the gates of another image of the same class."""
     harm_of_others: Found | None
-    """At the highest severity, by the gates of an image of another class."""
+    """Accuracy lost at the highest severity with the gates of an image of another class."""
 
     @property
     def conditions(self) -> Mapping[str, Found | None]:
-        """What must lie above 0, by what it is called in tables; the fourth condition has two parts."""
+        """What must lie above 0, by its name in tables. The fourth condition has two parts."""
         return {
             "gain over the baseline": self.gain,
             "slope beyond the baseline's": self.steadier,
@@ -61,12 +61,12 @@ class Verdict:
 
     @property
     def not_shown(self) -> list[str]:
-        """Those that do not lie above 0."""
+        """Names of the conditions that do not lie above 0."""
         return [name for name, found in self.conditions.items() if found is None or not found.above]
 
     @property
     def word(self) -> str:
-        """supported, refuted, or undecided; "not measured" where a variant or a baseline has no run."""
+        """The verdict: supported, refuted or undecided; "not measured" if the variant or the baseline has no run."""
         if self.gain is None:
             return "not measured"
         if self.gain.high < MARGIN:
@@ -75,18 +75,18 @@ class Verdict:
 
 
 def judge(frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: str, static: str, types: str) -> Verdict:
-    """Hold a block's runs against the protocol.
+    """Judge a block's runs by the protocol.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        lesions: `study.frames.lesion_frame` of the same runs.
-        variant: the block's.
+        lesions: `ledger.frames.lesion_frame` of the same runs.
+        variant: the variant with the block.
         baseline: the variant that it is compared with.
-        static: the variant whose gates do not look.
-        types: the composition of the primary outcome.
+        static: the variant whose gates do not depend on the input.
+        types: the composition of clutter types of the primary outcome.
 
     Returns:
-        the verdict; a part of it is None where runs lack that it takes.
+        the verdict. A condition is None if the runs that it needs are missing.
 
     """
     primary = areas(frame, types)
@@ -100,12 +100,12 @@ def judge(frame: pd.DataFrame, lesions: pd.DataFrame, variant: str, baseline: st
 
 
 def difference(outcomes: pd.DataFrame, variant: str, reference: str) -> Found | None:
-    """Return a variant's difference from a reference, paired by seed; None without a pair.
+    """Return a variant's difference from a reference variant, paired by seed, or None if one of them has no run.
 
     Args:
         outcomes: an outcome frame.
-        variant: the one.
-        reference: the other.
+        variant: the variant to judge.
+        reference: the variant that it is compared with.
 
     """
     pair = outcomes[outcomes["variant"].isin([variant, reference])]

@@ -1,4 +1,4 @@
-"""What the gates measure on the canvases themselves. Importing this module loads torch."""
+"""Measure on the canvases themselves what the promises need. Imports torch."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from attn_tutorial.audit.promises import Comparison, Duplicates, Fragments, Twins
+from attn_tutorial.audit.promises import Duplicates, FragmentSources, PixelComparison, Twins
 from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, CanvasBatch, Clutter
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.datasets.near_duplicates import Pairs, near_duplicates
@@ -17,12 +17,12 @@ _BATCH = 128
 _EXAMPLES = 4  # of each kind of duplicate
 
 
-def compare_ways(images: ImageSet, count: int) -> list[Comparison]:
+def compare_ways(images: ImageSet, count: int) -> list[PixelComparison]:
     """Render the same canvases in several ways, and count the pixels that differ from batches of 128 in one thread.
 
     Args:
-        images: on the CPU; `count` of them are taken, spread evenly over the set, or all where there are fewer.
-        count: how many canvases; each takes 9 KB of memory, twice.
+        images: images on the CPU, of which `count` are taken, spread evenly over the set.
+        count: number of canvases, or all images if there are fewer; each canvas takes 9 KB of memory, twice.
 
     """
     chosen = images.spread(count)
@@ -42,31 +42,37 @@ def compare_ways(images: ImageSet, count: int) -> list[Comparison]:
         again = _render(images.to("cuda"), chosen, order, _BATCH, threads=1, way=way)
         rows.append(_differing(way, first, again))
     else:
-        rows.append(Comparison(way=way, pixels=None, mask_pixels=None))
+        rows.append(PixelComparison(way=way, pixels=None, mask_pixels=None))
     return rows
 
 
 def background_deviations(images: ImageSet, count: int) -> list[float]:
-    """Standard deviation of the pixels outside the tile at severity 0, as a share of their range, for each canvas.
+    """Return the standard deviation of the pixels outside the tile at severity 0, for each canvas.
 
-    It is taken channel by channel (the root of the mean variance), so that a plain colour has none.
+    It is a share of the pixel range, taken channel by channel (the root of the mean variance), so that it is 0 for a
+    plain colour.
+
+    Args:
+        images: the images of the tiles, of which `count` are taken, spread evenly over the set.
+        count: number of canvases, or all images if there are fewer.
+
     """
     deviations = []
     for part in _parts(images.spread(count), "severity 0"):
         batch = Clutter(CLUTTER_TYPES, severity=0).render(images, part)
         outside = _outside_the_tile(batch)[:, None]
         pixels = batch.canvas.to(torch.int64) * outside
-        # In whole numbers, so that a plain colour has exactly none.
+        # In whole numbers, so that it is exactly 0 for a plain colour.
         area, total, squares = outside.sum((2, 3)), pixels.sum((2, 3)), (pixels * pixels).sum((2, 3))
         variance = (area * squares - total * total) / (area * area)
         deviations.append(variance.mean(1).sqrt() / 255)
     return torch.cat(deviations).tolist()
 
 
-def check_fragments(images: ImageSet, found: Pairs) -> Fragments:
-    """Look which images are cut into fragments on all canvases of the first epoch, and whether duplicates are.
+def check_fragments(images: ImageSet, found: Pairs) -> FragmentSources:
+    """Find which images are cut into fragments on all canvases of the first epoch, and how many are duplicates.
 
-    Drawn at the highest severity, which has the fragments of all others.
+    The canvases are drawn at the highest severity, which has the fragments of all others.
 
     Args:
         images: the split that tiles come from.
@@ -80,7 +86,7 @@ def check_fragments(images: ImageSet, found: Pairs) -> Fragments:
     duplicate = torch.zeros(len(pool), dtype=torch.bool)
     duplicate[torch.from_numpy(found.index)] = True
     lent = duplicate if pool.may_lend is None else duplicate & pool.may_lend
-    return Fragments(
+    return FragmentSources(
         split=images.split,
         canvases=len(images),
         images=int(drawn.sum()),
@@ -92,9 +98,13 @@ def check_fragments(images: ImageSet, found: Pairs) -> Fragments:
 def find_duplicates(train: ImageSet, test: ImageSet) -> tuple[Pairs, Pairs, list[Twins]]:
     """Find duplicates of test images among the images that fragments are cut from.
 
+    Args:
+        train: the training split.
+        test: the test split, whose `fragments` are the bank.
+
     Returns:
-        those of the training images, of the whole test file; those of the bank, of the scored test images; and a few
-        of the first for a picture.
+        duplicates among the training images, of images of the whole test file; duplicates among the bank, of scored
+        test images; and a few examples of the first for a picture.
 
     """
     bank = test.fragments
@@ -126,7 +136,7 @@ def count_kinds(between: str, found: Pairs) -> list[Duplicates]:
 
 
 def _parts(chosen: Tensor, way: str, size: int = _BATCH) -> Iterator[Tensor]:
-    # No bar where nobody sees it move.
+    # The bar is shown on a terminal only.
     with tqdm(total=len(chosen), desc=way, unit=" canvases", leave=False, disable=None) as bar:
         for part in chosen.split(size):
             yield part
@@ -134,7 +144,7 @@ def _parts(chosen: Tensor, way: str, size: int = _BATCH) -> Iterator[Tensor]:
 
 
 def _outside_the_tile(batch: CanvasBatch) -> Tensor:
-    """Of each canvas, the pixels beyond the tile's box: bool (B, H, W)."""
+    """Return which pixels of each canvas lie outside the tile's box, bool (B, H, W)."""
     x, y, width, height = batch.tile_box[..., None].unbind(1)
     at = torch.arange(batch.canvas.shape[-1])
     columns, rows = (at >= x) & (at < x + width), (at >= y) & (at < y + height)
@@ -144,7 +154,7 @@ def _outside_the_tile(batch: CanvasBatch) -> Tensor:
 def _render(
     images: ImageSet, chosen: Tensor, positions: Tensor, size: int, threads: int, way: str
 ) -> tuple[Tensor, Tensor]:
-    """Canvases and visible masks of the chosen images, in their order, rendered in the order of `positions`."""
+    """Return canvases and visible masks of the chosen images, in their order, rendered in the order of `positions`."""
     clutter = Clutter(CLUTTER_TYPES, SEVERITIES)
     canvas = torch.empty(len(chosen), 3, clutter.canvas, clutter.canvas, dtype=torch.uint8)
     mask = torch.empty(len(chosen), clutter.canvas, clutter.canvas, dtype=torch.bool)
@@ -155,6 +165,6 @@ def _render(
     return canvas, mask
 
 
-def _differing(way: str, first: tuple[Tensor, Tensor], again: tuple[Tensor, Tensor]) -> Comparison:
+def _differing(way: str, first: tuple[Tensor, Tensor], again: tuple[Tensor, Tensor]) -> PixelComparison:
     pixels = int((first[0] != again[0]).any(1).sum())
-    return Comparison(way=way, pixels=pixels, mask_pixels=int((first[1] != again[1]).sum()))
+    return PixelComparison(way=way, pixels=pixels, mask_pixels=int((first[1] != again[1]).sum()))

@@ -1,64 +1,45 @@
-"""The audit of the clutter benchmark: five gates, and the report of them that the book shows. Free of torch."""
+"""Audit the clutter benchmark: judge its five promises and write the report that the book shows. Imports no torch."""
 
 import functools
 import logging
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from attn_tutorial.audit import promises as gates
-from attn_tutorial.audit.promises import Decline, Gate, NoLeak, NoTestImage, SamePixels, WeakBackground
-from attn_tutorial.clutter import severity as levels
-from attn_tutorial.clutter.names import CLUTTER_VERSION, SEVERITIES
+from attn_tutorial.audit.promises import Decline, NoLeak, NoTestImage, Promise, SamePixels, WeakBackground
+from attn_tutorial.clutter.names import CLUTTER_TYPES, SEVERITIES, versions_drawn
 from attn_tutorial.engine.images import prepare_images
-from attn_tutorial.ledger.ledger import Ledger, LedgerError
+from attn_tutorial.ledger.ledger import Ledger
+from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import circumstances
 from attn_tutorial.spec import Images
 from attn_tutorial.study.study import Study
 from attn_tutorial.training.files import write_whole
 
 SEEDS = 1
-"""The gates are about the benchmark, not about seeds: one network of each variant."""
+"""One network of each variant, because the promises are about the benchmark and not about seeds."""
 CANVASES = 10_000
 _SMOKE_CANVASES = 200
+_VERSION_2 = {"canvas": 1, "fragments": 1, "mosaic": 1, "noise": 1, "strokes": 1, "veil": 1}
+"""Layer versions of reports that have `clutter_version: 2`. Never changes: such a report stays about these pixels."""
 _log = logging.getLogger(__name__)
 
 
-class Severity(BaseModel):
-    """What a severity means for every clutter type: a row of the severity table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    severity: int
-    fragments: int
-    fragment_px: int
-    """Side, beside a 32 px tile."""
-    overlap_percent: int
-    """Most of the tile that fragments hide."""
-    noise_sd: float
-    """Share of the pixel range."""
-    mosaic: float
-    """Share of the shuffled image in the background."""
-    strokes: int
-    stroke_px: int
-    veil: float
-    """Share of the shuffled image in the tile."""
-
-
 class AuditReport(BaseModel):
-    """What the audit found, and on what."""
+    """What the audit found, on which images, runs and versions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str
     data: Images
-    clutter_version: int
-    severity_table: list[Severity]
+    layer_versions: dict[str, int]
+    """Version of the canvas and of every clutter layer."""
     runs: dict[str, str]
     """Run id by variant."""
     training_samples: int
-    """Images that each network saw, repeats counted."""
+    """Images that each network saw, counting repeats."""
     no_leak: NoLeak
     same_pixels: SamePixels
     decline: Decline
@@ -71,42 +52,57 @@ class AuditReport(BaseModel):
     threads: int
     finished_at: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_version_2(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("clutter_version") != 2:
+            return values
+        kept = {name: value for name, value in values.items() if name not in ("clutter_version", "severity_table")}
+        return {**kept, "layer_versions": _VERSION_2}
+
     @property
-    def gates(self) -> list[Gate]:
-        """The gates, from 1 to 5."""
+    def promises(self) -> list[Promise]:
+        """The promises, from 1 to 5."""
         return [self.no_leak, self.same_pixels, self.decline, self.weak_background, self.no_test_image]
 
     @property
     def is_result(self) -> bool:
-        """False at the preset that only shows that everything works."""
+        """Whether the report is a result: not at preset "smoke", which only shows that everything works."""
         return self.preset != "smoke"
 
     def file_name(self) -> str:
-        """One report for each preset and image set; never a name that ends in .json, for those are records."""
+        """Return a name for each preset and image set. It does not end in .json, because such files are records."""
         return f"audit-{self.preset}-{self.data.fingerprint[:16]}.yaml"
 
 
 def run_audit(preset: str, data: str | None, root: Path, results: Path) -> AuditReport:
-    """Judge the five gates by the runs of study `audit` in `results`, and write the report there.
+    """Judge the five promises by the runs of study `audit` in `results`, and write the report there.
 
     Args:
-        preset: of the runs.
-        data: see `prepare_images`.
-        root: the folder that holds `raw/`.
-        results: folder of the records, in which all runs of the study are done.
+        preset: preset of the runs.
+        data: name or path of the images, see `prepare_images`.
+        root: the folder that contains `raw/`.
+        results: folder of the records, in which all runs of the study must be done.
+
+    Raises:
+        LedgerError: A run of the study has no result, or the report cannot be written.
 
     """
     import torch
 
     from attn_tutorial.audit import canvas_checks as checks
+    from attn_tutorial.audit import judging
     from attn_tutorial.datasets import load_images
 
     prepared, source = prepare_images(data, root, preset)
     ledger = Ledger(results)
     runs = Study.load("audit").plan(preset, prepared, SEEDS)
-    records = {run.variant: record for run in runs if (record := ledger.get(run.run_id)) and record.status == "done"}
+    records = {name: record for name, record in ledger.named(runs) if record.status == "done" and record.accuracy}
     if missing := [run.variant for run in runs if run.variant not in records]:
-        raise LedgerError(f"{results} has no result of {', '.join(missing)}: run study 'audit' at preset {preset!r}")
+        raise LedgerError(
+            f"{results} must have a result of every variant of study 'audit', but it has no result of "
+            f"{', '.join(missing)}. Run study 'audit' at preset {preset!r}."
+        )
     train, test = (load_images(prepared.name, split, root=root, source=source) for split in ("train", "test"))
     spec = runs[0].spec
     if spec.data.train_images is not None:
@@ -117,15 +113,14 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
     in_train, in_bank, examples = checks.find_duplicates(train, test)
     report = AuditReport(
         preset=preset,
-        clutter_version=CLUTTER_VERSION,
-        severity_table=severity_table(),
-        runs={run.variant: run.run_id for run in runs},
+        layer_versions=versions_drawn(CLUTTER_TYPES, SEVERITIES),
+        runs={name: record.run_id for name, record in records.items()},
         training_samples=spec.training.samples,
-        no_leak=gates.no_leak(records, chance=1 / len(prepared.classes)),
-        same_pixels=gates.same_pixels(min(count, len(train)), comparisons),
-        decline=gates.decline(records["baseline"]),
-        weak_background=gates.weak_background(deviations, records),
-        no_test_image=gates.no_test_image(
+        no_leak=judging.no_leak(records, chance=1 / len(prepared.classes)),
+        same_pixels=judging.same_pixels(min(count, len(train)), comparisons),
+        decline=judging.decline(records["baseline"]),
+        weak_background=judging.weak_background(deviations, records),
+        no_test_image=judging.no_test_image(
             [*checks.count_kinds("train, test file", in_train), *checks.count_kinds("bank, test", in_bank)],
             [checks.check_fragments(train, in_train), checks.check_fragments(test, in_bank)],
             examples,
@@ -138,27 +133,9 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
 
 
 def read_reports(folder: str | Path) -> list[AuditReport]:
-    """Return the reports in a results folder; those of other versions of the benchmark are left out with a warning."""
+    """Return the reports in a results folder. Reports about other layer versions are left out with a warning."""
     found = ((path, _read(path)) for path in sorted(Path(folder).glob("audit-*.yaml")))
     return [report for _, report in found if report]
-
-
-def severity_table() -> list[Severity]:
-    """Return the severity table of this version of the benchmark."""
-    return [
-        Severity(
-            severity=severity,
-            fragments=levels.FRAGMENTS[severity][0],
-            fragment_px=levels.FRAGMENTS[severity][1],
-            overlap_percent=levels.FRAGMENTS[severity][2],
-            noise_sd=levels.NOISE_SD[severity] / 1000,
-            mosaic=round(levels.MOSAIC_CONTRAST[severity] / 256, 3),
-            strokes=levels.STROKES[severity][0],
-            stroke_px=levels.STROKES[severity][1],
-            veil=round(levels.VEIL_ALPHA[severity] / 256, 3),
-        )
-        for severity in SEVERITIES
-    ]
 
 
 def _write(report: AuditReport, results: Path) -> None:
@@ -167,19 +144,20 @@ def _write(report: AuditReport, results: Path) -> None:
         write_whole(results / report.file_name(), text.encode())
     except OSError as error:
         raise LedgerError(
-            f"the report cannot be written to {results} ({error.strerror}): free some space and give the same command "
-            "again; nothing that was trained is lost"
+            f"The report cannot be written to {results} ({error.strerror}). Free some space and give the same command "
+            "again; nothing that was trained is lost."
         ) from None
 
 
 def _read(path: Path) -> AuditReport | None:
-    """Return a report, or None with a warning where a file is none of this version of the benchmark."""
+    """Return a report, or None with a warning if the file is not a report about today's layers."""
     try:
         report = AuditReport.model_validate(yaml.safe_load(path.read_text("utf-8")))
-        if report.clutter_version != CLUTTER_VERSION or report.severity_table != severity_table():
+        today = versions_drawn(CLUTTER_TYPES, SEVERITIES)
+        if changed := [name for name, version in report.layer_versions.items() if today.get(name) != version]:
             raise ValueError(
-                f"it is about version {report.clutter_version} of the clutter benchmark, or another severity table, "
-                "than this version's: audit it anew"
+                f"it is about another version of {', '.join(changed)} than this package draws; run "
+                "`attn-tutorial data audit` again"
             )
     except (ValueError, yaml.YAMLError, OSError, RecursionError) as error:
         cause = f"{error.error_count()} fields are not valid" if isinstance(error, ValidationError) else str(error)
@@ -190,4 +168,4 @@ def _read(path: Path) -> AuditReport | None:
 
 @functools.cache
 def _say_left_out(path: Path, cause: str) -> None:
-    _log.warning("%s is left out: it is no report of an audit that can be shown (%s)", path, cause)
+    _log.warning("%s is left out, because it is not a report of an audit that can be shown: %s", path, cause)

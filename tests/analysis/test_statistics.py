@@ -46,7 +46,7 @@ def make_frame(values, **changes):
     """`values[variant][seed]` is the mean accuracy over the severities; each severity costs 2 points more."""
     rows = [
         {"run_id": f"{variant}{seed}", "preset": "full-cpu", "variant": variant, "seed": seed, "fingerprint": "f",
-         "clutter_version": 1, "types": types, "severity": severity, "accuracy": mean - worse + 5 - 2 * severity,
+         "split": "test", "types": types, "severity": severity, "accuracy": mean - worse + 5 - 2 * severity,
          **changes}
         for variant, means in values.items()
         for seed, mean in enumerate(means)
@@ -277,13 +277,13 @@ def test_an_empty_ledger_leaves_the_other_side():
     assert equivalence(areas(published.iloc[:0])).empty
 
 
-@pytest.mark.parametrize("column", ["preset", "fingerprint", "clutter_version", "backbone"])
+@pytest.mark.parametrize("column", ["preset", "fingerprint", "backbone", "split"])
 def test_records_of_several_kinds_are_refused(column):
     first = make_frame({"baseline": [60, 61]}, backbone="ResNet-8 (width 32)")
     other = first.assign(**{column: "other"}, seed=first["seed"] + 2)
     both = pd.concat([first, other])
     for function in (areas, slopes, relative_clutter_error):
-        with pytest.raises(InputError, match=rf"records of several kinds.*{column}.*other.*choose one"):
+        with pytest.raises(InputError, match=rf"several kinds.*{column}.*other.*Choose one"):
             function(both)
     with pytest.raises(InputError, match=f"{column}.*other"):
         compare_ledgers(first, other)
@@ -299,24 +299,27 @@ def test_runs_tested_at_other_severities_are_refused():
     frame = make_frame({"baseline": [60], "se": [61]})
     with pytest.raises(InputError, match=r"se0 \(se, seed 0\) was not tested at severity 3, 4"):
         areas(frame[(frame["variant"] == "baseline") | ~frame["severity"].isin([3, 4])])
-    with pytest.raises(InputError, match="severity 0 only; a line needs two"):
+    with pytest.raises(InputError, match=r"needs .* two severities or more, but these were tested at severity 0 only"):
         slopes(frame[frame["severity"] == 0])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda frame: areas(frame, "veil"), "types 'veil' was given.*they were on fragments.noise, noise, mosaic"),
-        (lambda frame: paired_differences(areas(frame), "plain"), "baseline 'plain' was given.*baseline, se"),
-        (lambda frame: equivalence(areas(frame), "plain"), "baseline 'plain' was given"),
+        (lambda frame: areas(frame, "veil"), r"must .* tested on \(fragments.noise, noise, mosaic\), but got 'veil'"),
+        (
+            lambda frame: paired_differences(areas(frame), "plain"),
+            "`baseline` must .*, but got 'plain'.*runs of baseline, se",
+        ),
+        (lambda frame: equivalence(areas(frame), "plain"), "but got 'plain'"),
         (
             lambda frame: equivalence(areas(frame), margin=0),
-            "margin 0 was given; allowed is a number of points above 0",
+            "`margin` must be a number of points above 0, but got 0",
         ),
-        (lambda frame: compare_ledgers(frame, frame, margin=float("nan")), "margin nan was given"),
+        (lambda frame: compare_ledgers(frame, frame, margin=float("nan")), "but got nan"),
         (lambda frame: relative_clutter_error(frame.query("types == 'fragments+noise'")), "fragments.noise only"),
-        (lambda frame: minimal_detectable_effect(-1, [5], 1), "sd -1"),
-        (lambda frame: minimal_detectable_effect(1, [5], 0), "blocks 0"),
+        (lambda frame: minimal_detectable_effect(-1, [5], 1), "`sd` must be at least 0.*but got sd -1"),
+        (lambda frame: minimal_detectable_effect(1, [5], 0), "`blocks` at least 1.*but got .*blocks 0"),
     ],
     ids=[
         "types",

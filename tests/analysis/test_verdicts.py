@@ -17,7 +17,7 @@ def accuracies(**variants):
     """By variant: its accuracy at severity 0, and what a step of severity costs."""
     return pd.DataFrame(
         [
-            {"run_id": f"{variant}{seed}", "preset": "p", "fingerprint": "f", "clutter_version": 2, "backbone": "b",
+            {"run_id": f"{variant}{seed}", "preset": "p", "fingerprint": "f", "backbone": "b",
              "variant": variant, "seed": seed, "types": TYPES, "severity": severity,
              "accuracy": start + shared + (own if variant == "block" else 0)
              - (step - (own / 10 if variant == "block" else 0)) * severity}

@@ -1,4 +1,4 @@
-"""The audit's page shows the reports that are there: none, one of a smoke run, one with a failed gate."""
+"""The audit's page shows the reports that are there: none, one of a smoke run, one with a broken promise."""
 
 import re
 import shutil
@@ -10,9 +10,9 @@ import nbformat
 import pytest
 import yaml
 
-from attn_tutorial.audit import promises as gates
-from attn_tutorial.audit.report import AuditReport, severity_table
-from attn_tutorial.clutter.names import CLUTTER_VERSION, SEVERITIES
+from attn_tutorial.audit import promises
+from attn_tutorial.audit.report import AuditReport
+from attn_tutorial.clutter.names import CLUTTER_TYPES, SEVERITIES, versions_drawn
 from attn_tutorial.datasets import load_images
 from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.figures import audit as figures
@@ -49,12 +49,11 @@ def make_report(images, preset="quick", leak=0.1, examples=()):
     return AuditReport(
         preset=preset,
         data=images,
-        clutter_version=CLUTTER_VERSION,
-        severity_table=severity_table(),
+        layer_versions=versions_drawn(CLUTTER_TYPES, SEVERITIES),
         runs={},
         training_samples=12345,
-        no_leak=gates.NoLeak(measured="it guesses", passed=passes, chance=0.1, rows=guesses),
-        same_pixels=gates.SamePixels(
+        no_leak=promises.NoLeak(measured="it guesses", passed=passes, chance=0.1, rows=guesses),
+        same_pixels=promises.SamePixels(
             **kept,
             canvases=10_000,
             rows=[
@@ -62,9 +61,9 @@ def make_report(images, preset="quick", leak=0.1, examples=()):
                 {"way": "on a GPU", "pixels": None, "mask_pixels": None},
             ],
         ),
-        decline=gates.Decline(**kept, falls={3: 0.093, 5: 0.189}, evenness=2.0, rows=levels),
-        weak_background=gates.WeakBackground(**kept, canvases=10, mean_sd=0.03, least_sd=0.02, rows=shortcuts),
-        no_test_image=gates.NoTestImage(
+        decline=promises.Decline(**kept, falls={3: 0.093, 5: 0.189}, evenness=2.0, rows=levels),
+        weak_background=promises.WeakBackground(**kept, canvases=10, mean_sd=0.03, least_sd=0.02, rows=shortcuts),
+        no_test_image=promises.NoTestImage(
             **kept,
             duplicates=[{"between": "train, test file", "kind": "exact", "pairs": 17, "images": 16}],
             fragments=[{"split": "train", "canvases": 45000, "images": 44700, "duplicates": 0, "not_barred": 0}],
@@ -86,7 +85,7 @@ ABOUT = {"name": "cifar10", "source": "CIFAR-10 from somewhere", "fingerprint": 
 def page(tmp_path, monkeypatch, tiny_cifar):
     """Runs the notebook on reports in `data/results`, and returns what it shows; figures are drawn where asked."""
     monkeypatch.setenv("ATTN_TUTORIAL_CIFAR10", str(tiny_cifar))
-    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
+    monkeypatch.setattr("attn_tutorial.pages.project_root", lambda: tmp_path)
 
     draw = style._image
 
@@ -118,7 +117,7 @@ def page(tmp_path, monkeypatch, tiny_cifar):
 def test_without_a_report_the_page_says_how_to_make_one(page, tmp_path):
     text = page()
     assert text.count("No report is here yet") == 2
-    assert f"{severity_table()[5].fragments} × {severity_table()[5].fragment_px}" in text
+    assert "24 × 14" in text
     assert "<img" not in text
     assert not (tmp_path / "data" / "raw").exists(), "no images are prepared for nothing"
 
@@ -128,7 +127,7 @@ def test_a_report_is_shown_with_its_own_numbers(page):
     assert text.count("No report is here yet") == 1
     assert text.count("<img") == 6  # three figures, light and dark
     about = "CIFAR-10 from somewhere; preset quick; 12,345 training samples a network"
-    assert all(about in caption for caption in re.findall("<figcaption>(Gate.*?)</figcaption>", text))
+    assert all(about in caption for caption in re.findall("<figcaption>(Promise.*?)</figcaption>", text))
     assert "tile removed from 10.0 to 10.0" in text
     assert "fragments+noise from 71.3 to 52.4" in text
     assert "weak background from 71.3 to 52.4" in text
@@ -143,7 +142,7 @@ def test_a_smoke_run_is_no_result(page):
     assert "A test of the machinery, not a result." in page(make_report(ABOUT, preset="smoke"))
 
 
-def test_a_failed_gate_is_said_first(page):
+def test_a_broken_promise_is_said_first(page):
     text = page(make_report(ABOUT, leak=0.25))
     assert "**Not kept here: promise 1 (No leak).**" in text
     assert text.index("Not kept here") < text.index("<table")
