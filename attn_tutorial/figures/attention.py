@@ -1,10 +1,9 @@
-"""Attention maps beside the canvases that they were computed from, with the tile outlined on both."""
+"""Draw attention maps beside their canvases, with the tile outlined on both."""
 
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -12,28 +11,28 @@ from torch.nn import functional
 
 from attn_tutorial.clutter import CanvasBatch
 from attn_tutorial.figures.canvases import draw_canvas
-
-_COLOURS = sns.color_palette("mako", as_cmap=True)  # the outline's yellow is seen on all of it
+from attn_tutorial.figures.colours import ATTENTION_COLOURS
+from attn_tutorial.figures.style import SMALL_TEXT, WIDE
 
 
 def draw_attention(
     axes: Axes, batch: CanvasBatch, position: int, weights: Tensor, limits: tuple[float, float] | None = None
 ) -> None:
-    """Draw one attention map over its canvas, each place as the rectangle of pixels that it stands for.
+    """Draw one attention map over its canvas; each place covers the pixels that it stands for.
 
     Args:
-        axes: where to draw.
+        axes: the axes to draw on.
         batch: the canvases.
-        position: of the canvas in the batch.
-        weights: float (h, w).
-        limits: what is darkest and what is brightest; the map's own least and largest weight by default.
+        position: index of the canvas in the batch.
+        weights: the map, floats of shape (h, w).
+        limits: the weights that are drawn darkest and brightest; by default the map's smallest and largest weight.
 
     """
     draw_canvas(axes, batch, position)
     height, width = batch.canvas.shape[2:]
     low, high = limits or weights.aminmax()
     axes.imshow(
-        weights.numpy(), cmap=_COLOURS, vmin=float(low), vmax=float(high), interpolation="nearest",
+        weights.numpy(), cmap=ATTENTION_COLOURS, vmin=float(low), vmax=float(high), interpolation="nearest",
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )  # fmt: skip
 
@@ -41,38 +40,40 @@ def draw_attention(
 def attention_on_canvas(batch: CanvasBatch, maps: Mapping[str, Tensor]) -> Figure:
     """Draw canvases and their attention maps: a row for each canvas, the canvas itself and then each map.
 
-    The maps of a column share one colour scale, from their least to their largest weight, which their title names.
+    The maps of a column share one colour scale, from their smallest to their largest weight. The title gives both.
 
     Args:
-        batch: the canvases, B of them.
-        maps: by title, float (B, h, w) each; h and w may differ from title to title.
+        batch: B canvases.
+        maps: the maps by title, floats of shape (B, h, w); h and w may differ from title to title.
 
     """
     _check(batch, maps)
     rows, columns = len(batch.label), 1 + len(maps)
-    side = 6.4 / columns
-    figure, grid = plt.subplots(rows, columns, figsize=(6.4, rows * side + 0.5), squeeze=False)
+    side = WIDE / columns
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDE, rows * side + 0.5), squeeze=False)
     for row in range(rows):
         draw_canvas(grid[row, 0], batch, row)
-    grid[0, 0].set_title("canvas\n", fontsize=10)
+    grid[0, 0].set_title("canvas\n", fontsize=SMALL_TEXT)
     for column, (title, weights) in enumerate(maps.items(), 1):
         low, high = (float(end) for end in weights.aminmax())
         for row in range(rows):
             draw_attention(grid[row, column], batch, row, weights[row], (low, high))
-        grid[0, column].set_title(f"{title}\n{low:.2g} to {high:.2g}", fontsize=10)
+        grid[0, column].set_title(f"{title}\n{low:.2g} to {high:.2g}", fontsize=SMALL_TEXT)
     return figure
 
 
 def attention_table(batch: CanvasBatch, maps: Mapping[str, Tensor]) -> pd.DataFrame:
-    """Tell where attention maps are large: a row for each map, over all canvases of the batch.
-
-    Columns: `lowest` and `highest` weight; the mean weight `on the tile`, the pixels of its visible mask, and `off it`,
-    all others, each place counted by the pixels that it stands for; and, as a control, `on another's`, the visible tile
-    of the next canvas in the batch: a map that prefers the middle is large there, too, whatever it was computed from.
+    """Return where attention maps are large, over all canvases of the batch.
 
     Args:
-        batch: the canvases, B of them.
-        maps: by title, float (B, h, w) each.
+        batch: B canvases.
+        maps: the maps by title, floats of shape (B, h, w).
+
+    Returns:
+        a row for each map; columns: `lowest` and `highest` weight; the mean weight `on the tile` (the pixels of its
+        visible mask) and `off it` (all other pixels), where each place counts by the pixels that it stands for; and
+        `on another's`, the visible tile of the next canvas in the batch. The last one is a control: a map that prefers
+        the middle is large there too, whatever it was computed from.
 
     """
     _check(batch, maps)
@@ -103,6 +104,6 @@ def _check(batch: CanvasBatch, maps: Mapping[str, Tensor]) -> None:
     for title, weights in maps.items():
         if weights.ndim != 3 or len(weights) != len(batch.label):
             raise ValueError(
-                f"map {title!r} has shape {tuple(weights.shape)}; ({len(batch.label)}, h, w) is due, a map for each of "
-                "the canvases"
+                f"Map {title!r} must have shape ({len(batch.label)}, h, w), but got {tuple(weights.shape)}. "
+                "Give one map for each canvas of the batch."
             )

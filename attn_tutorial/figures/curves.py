@@ -1,4 +1,4 @@
-"""Curves of a study from the ledger: accuracy over severity, loss over training."""
+"""Draw a study's curves: accuracy over severity, loss over training."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,27 +11,26 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.analysis.outcomes import BASELINE, check_one_kind
 from attn_tutorial.analysis.statistics import intervals
-from attn_tutorial.figures.style import VARIANT_COLOURS, VARIANT_MARKERS, palette
+from attn_tutorial.figures.colours import ROLE_COLOURS, markers, palette
+from attn_tutorial.figures.style import FULL, SMALL_TEXT, SMALLEST_TEXT, WIDE
 from attn_tutorial.figures.tables import main_types
 from attn_tutorial.ledger import Record
 
 _MOST_LINES = 6
 _COLUMNS = 3
-_PANEL = VARIANT_COLOURS["se"]
-"""Of the lines in a panel of their own."""
+_MARK_EVERY = 8  # points of a learning curve
 
 
 def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None, baseline: str = BASELINE) -> Figure:
-    """Accuracy over severity, and the difference from the baseline: a line a variant, and a thin one for each seed.
+    """Draw accuracy over severity, and the difference from the baseline, with thin lines for the seeds.
 
-    Bars are 95 % t intervals over seeds, of the difference paired by seed; one seed has none. Where there are more
-    variants than lines can be told apart, each difference gets a panel of its own. Without a run of the baseline there
-    are accuracies only.
+    Bars are 95 % t intervals over seeds, of differences paired by seed; one seed has none. With more variants than
+    lines can be told apart, each difference gets its own panel. Without a run of the baseline, accuracies stand alone.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
         chance: accuracy of guessing, in percent.
-        types: the composition of clutter types; `main_types` by default.
+        types: the composition of clutter types to draw; `main_types` by default.
         baseline: the variant that the others are compared with.
 
     """
@@ -41,11 +40,9 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
     differences = _differences(chosen, baseline)
     if chosen["variant"].nunique() > _MOST_LINES and len(differences):
         return _difference_panels(differences)
-    colours = palette(chosen["variant"])
-    known = {name: VARIANT_MARKERS[name] for name in colours if name in VARIANT_MARKERS}
-    markers = known if len(known) == len(colours) else True
+    colours = palette(chosen["variant"].unique())
     drawn = {"accuracy": chosen, "difference": differences} if len(differences) else {"accuracy": chosen}
-    figure, grid = plt.subplots(1, len(drawn), figsize=(6.4, 3.4), squeeze=False)
+    figure, grid = plt.subplots(1, len(drawn), figsize=(WIDE, 3.4), squeeze=False)
     panels = grid[0]
     for axes, (measure, data) in zip(panels, drawn.items(), strict=True):
         _draw_seeds(axes, data, measure, colours)
@@ -55,15 +52,17 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
             _draw_bars(axes, rows["severity"] + shift, rows, colours[str(variant)])
         sns.lineplot(
             data, x="severity", y=measure, hue="variant", style="variant", palette=colours, dashes=False,
-            markers=markers, errorbar=None, legend=measure == "accuracy", ax=axes,
+            markers=markers(colours), errorbar=None, legend=measure == "accuracy", ax=axes,
         )  # fmt: skip
         axes.set(xlabel="severity", xticks=sorted(chosen["severity"].unique()))
     panels[0].axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1)
-    panels[0].annotate("chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=9)
+    panels[0].annotate(
+        "chance", (5, chance), textcoords="offset points", xytext=(0, 4), ha="right", fontsize=SMALLEST_TEXT
+    )
     panels[0].set(ylabel=f"accuracy in %, {types}", ylim=(0, None))
-    panels[0].legend(title=None, fontsize=9)
+    panels[0].legend(title=None, fontsize=SMALLEST_TEXT)
     for axes in panels[1:]:
-        axes.axhline(0, color=colours.get(baseline, "grey"), linewidth=1)
+        axes.axhline(0, color=palette([baseline])[baseline], linewidth=1)
         axes.set(ylabel=f"points above {baseline}")
     return figure
 
@@ -71,29 +70,30 @@ def severity_curves(frame: pd.DataFrame, chance: float, types: str | None = None
 def _difference_panels(differences: pd.DataFrame) -> Figure:
     figure, panels = _panels([*differences["variant"].unique()])
     means = _intervals(differences, "difference")
+    colour = ROLE_COLOURS["curve"]
     for variant, axes in panels.items():
         shown = means[means["variant"] == variant]
-        _draw_seeds(axes, differences[differences["variant"] == variant], "difference", {variant: _PANEL})
-        axes.plot(shown["severity"], shown["mean"], marker="o", color=_PANEL)
-        _draw_bars(axes, shown["severity"], shown, _PANEL)
+        _draw_seeds(axes, differences[differences["variant"] == variant], "difference", {variant: colour})
+        axes.plot(shown["severity"], shown["mean"], marker="o", color=colour)
+        _draw_bars(axes, shown["severity"], shown, colour)
         axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
         axes.set(xticks=sorted(differences["severity"].unique()))
-    figure.supxlabel("severity", fontsize=12)
-    figure.supylabel("points above the baseline", fontsize=12)
+    figure.supxlabel("severity")
+    figure.supylabel("points above the baseline")
     return figure
 
 
 def _panels(variants: Sequence[str]) -> tuple[Figure, dict[str, Axes]]:
-    """A small panel for each variant, on shared axes."""
+    """Make a small panel for each variant, with shared axes."""
     rows = -(-len(variants) // _COLUMNS)
     figure, grid = plt.subplots(
-        rows, _COLUMNS, figsize=(6.4, 1.5 * rows + 0.3), sharex=True, sharey=True, squeeze=False
+        rows, _COLUMNS, figsize=(WIDE, 1.5 * rows + 0.3), sharex=True, sharey=True, squeeze=False
     )
     for axes in grid.flat[len(variants) :]:
         axes.set_axis_off()
     panels = dict(zip(variants, grid.flat, strict=False))
     for variant, axes in panels.items():
-        axes.set_title(textwrap.fill(variant, 20), fontsize=10)
+        axes.set_title(textwrap.fill(variant, 20), fontsize=SMALL_TEXT)
     for axes in list(panels.values())[-_COLUMNS:]:
         axes.tick_params(labelbottom=True)  # the lowest of each column, also where the last row is not full
     return figure, panels
@@ -109,7 +109,7 @@ def _draw_bars(axes: Axes, x: pd.Series, rows: pd.DataFrame, colour: str) -> Non
 
 
 def _intervals(data: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Means and t intervals over seeds, a row for each variant and severity."""
+    """Return means and t intervals over seeds, a row for each variant and severity."""
     tables = [
         intervals(rows.rename(columns={measure: "value"})).assign(severity=severity)
         for severity, rows in data.groupby("severity")
@@ -118,21 +118,21 @@ def _intervals(data: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _differences(chosen: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Each variant's accuracy minus the baseline's, by seed and severity."""
+    """Return each variant's accuracy minus the baseline's, by seed and severity."""
     of_baseline = chosen[chosen["variant"] == baseline].set_index(["seed", "severity"])["accuracy"]
     others = chosen[chosen["variant"] != baseline].join(of_baseline.rename("baseline"), on=["seed", "severity"])
     return others.assign(difference=others["accuracy"] - others["baseline"]).dropna(subset="difference")
 
 
 def learning_curves(records: Iterable[Record], baseline: str = BASELINE) -> Figure:
-    """Training loss and training accuracy over the images seen: a line for each run.
+    """Draw training loss and training accuracy over the images seen: a line for each run.
 
-    Where there are more variants than lines can be told apart, each gets a panel of its own, with the losses only and
-    with the baseline's runs behind.
+    With more variants than lines can be told apart, each variant gets its own panel, which shows losses only, with the
+    baseline's runs in the background.
 
     Args:
-        records: of the runs, each with a curve.
-        baseline: the variant whose runs stand behind the others.
+        records: records of runs that have a curve.
+        baseline: the variant whose runs are drawn in the background.
 
     """
     points = pd.DataFrame(
@@ -150,11 +150,13 @@ def learning_curves(records: Iterable[Record], baseline: str = BASELINE) -> Figu
     )
     if points["variant"].nunique() > _MOST_LINES:
         return _loss_panels(points, baseline)
-    figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.0))
+    figure, panels = plt.subplots(1, 2, figsize=(WIDE, 3.0))
+    variants = points["variant"].unique()
     for axes, measure in zip(panels, ("loss", "accuracy in %"), strict=True):
         sns.lineplot(
-            points, x="thousand images", y=measure, hue="variant", units="run", estimator=None,
-            palette=palette(points["variant"]), linewidth=1.2, legend=measure == "loss", ax=axes,
+            points, x="thousand images", y=measure, hue="variant", style="variant", units="run", estimator=None,
+            palette=palette(variants), markers=markers(variants), dashes=False, markevery=_MARK_EVERY, linewidth=1.2,
+            legend=measure == "loss", ax=axes,
         )  # fmt: skip
     panels[0].legend(title=None)
     return figure
@@ -165,16 +167,16 @@ def _loss_panels(points: pd.DataFrame, baseline: str) -> Figure:
     figure, panels = _panels(variants)
     behind = points[points["variant"] == baseline]
     for variant, axes in panels.items():
-        for rows, colour in ((behind, VARIANT_COLOURS["baseline"]), (points[points["variant"] == variant], _PANEL)):
+        for role, rows in (("reference", behind), ("curve", points[points["variant"] == variant])):
             for _, run in rows.groupby("run"):
-                axes.plot(run["thousand images"], run["loss"], color=colour, linewidth=1)
-    figure.supxlabel("thousand images", fontsize=12)
-    figure.supylabel("loss in training" + (f"; grey: {baseline}" if len(behind) else ""), fontsize=12)
+                axes.plot(run["thousand images"], run["loss"], color=ROLE_COLOURS[role], linewidth=1)
+    figure.supxlabel("thousand images")
+    figure.supylabel("loss in training" + (f"; grey: {baseline}" if len(behind) else ""))
     return figure
 
 
 def cost_curve(frame: pd.DataFrame) -> Figure:
-    """Accuracy over what training cost: a point for each run, a line through the means of each length.
+    """Draw accuracy over the length of training: a point for each run, a line through the means.
 
     Args:
         frame: `Ledger.frame()` of a study whose variants differ in the length of training.
@@ -182,8 +184,8 @@ def cost_curve(frame: pd.DataFrame) -> Figure:
     """
     runs = frame.groupby(["variant", "seed"], sort=False)[["accuracy", "samples"]].mean().reset_index()
     runs["thousand images"] = runs["samples"] / 1000
-    figure, axes = plt.subplots(figsize=(6.0, 3.2))
-    colour = palette(["baseline"])["baseline"]
+    figure, axes = plt.subplots(figsize=(FULL, 3.2))
+    colour = ROLE_COLOURS["reference"]
     sns.lineplot(runs, x="thousand images", y="accuracy", errorbar=None, color=colour, ax=axes)
     sns.scatterplot(runs, x="thousand images", y="accuracy", color=colour, s=30, ax=axes)
     axes.set(xlabel="thousand images seen in training", ylabel="accuracy in %")

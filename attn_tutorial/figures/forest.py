@@ -1,4 +1,4 @@
-"""Forest plot: each variant's difference from the baseline, with its interval, its seeds, and what counts as none."""
+"""Draw a forest plot: each variant's difference from the baseline, with its interval, its seeds and the margin."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.analysis.outcomes import BASELINE
 from attn_tutorial.analysis.statistics import MARGIN, paired_differences, seed_differences
-from attn_tutorial.figures.style import VARIANT_COLOURS
-
-_CLEAR, _NOISE = VARIANT_COLOURS["se"], VARIANT_COLOURS["baseline"]
+from attn_tutorial.figures.colours import ROLE_COLOURS
+from attn_tutorial.figures.style import NARROW, SMALL_TEXT
 
 
 def forest_plot(
@@ -21,29 +20,31 @@ def forest_plot(
 ) -> Figure:
     """Draw paired differences with 95 % t intervals over seeds, the largest first, and the controls below the others.
 
-    A hollow mark is within noise, as its interval includes 0, or has no interval, being of one seed. Small dots are
-    seeds. The band is what counts as no difference.
+    A hollow mark is a difference within noise, because its interval includes 0, or one without an interval, because it
+    has one seed. Small dots are seeds. Differences inside the band count as equal.
 
     Args:
-        outcomes: an outcome frame, see `study.outcomes`.
+        outcomes: an outcome frame, see `analysis.outcomes`.
         baseline: the variant that the others are compared with.
-        controls: variants that are no blocks under test.
-        margin: of equivalence, half the width of the band.
+        controls: variants that are not blocks under test.
+        margin: the margin of equivalence in points, half the width of the band.
 
     """
     rows = _ordered(outcomes, baseline, controls)
     seeds = seed_differences(outcomes, baseline)
     places = {variant: place for place, variant in enumerate(rows["variant"])}
-    figure, axes = plt.subplots(figsize=(5.2, 0.3 * len(rows) + 1.5))
-    axes.axvspan(-margin, margin, color=_NOISE, alpha=0.25, linewidth=0, label=f"counts as equal: ±{margin:g}")
+    figure, axes = plt.subplots(figsize=(NARROW, 0.3 * len(rows) + 1.5))
+    axes.axvspan(
+        -margin, margin, color=ROLE_COLOURS["noise"], alpha=0.25, linewidth=0, label=f"counts as equal: ±{margin:g}"
+    )
     axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
     axes.plot(
         seeds["difference"], seeds["variant"].map(places), ".", color=plt.rcParams["text.color"], alpha=0.5,
         label="seed", markersize=4,
     )  # fmt: skip
     for clear, name, colour in (
-        (True, "interval excludes 0", _CLEAR),
-        (False, "within noise, or one seed", _NOISE),
+        (True, "interval excludes 0", ROLE_COLOURS["clear"]),
+        (False, "within noise, or one seed", ROLE_COLOURS["noise"]),
     ):
         chosen = rows[_differs(rows) == clear]
         height = chosen["variant"].map(places)
@@ -55,10 +56,10 @@ def forest_plot(
     if controls:
         axes.axhline(len(rows) - rows["control"].sum() - 0.5, color=plt.rcParams["text.color"], linewidth=0.8)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
-    # Of the figure, as the names leave the axes little width.
-    figure.supxlabel(f"points of mean accuracy above {baseline}", fontsize=12)
+    # A label of the figure, because the names leave little width to the axes.
+    figure.supxlabel(f"points of mean accuracy above {baseline}")
     axes.set_yticks(range(len(rows)), rows["variant"])
-    figure.legend(*axes.get_legend_handles_labels(), fontsize=10, loc="outside upper center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=SMALL_TEXT, loc="outside upper center", ncols=2)
     return figure
 
 

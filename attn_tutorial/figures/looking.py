@@ -1,4 +1,4 @@
-"""Does it look? What lesions cost, and whether networks that look more at the target recognise more."""
+"""Tables and figures of looking: what lesions cost, and whether networks that look at the target recognise more."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from attn_tutorial.analysis.outcomes import BASELINE, areas, check_kinds
 from attn_tutorial.analysis.statistics import intervals, seed_differences
 from attn_tutorial.errors import InputError
-from attn_tutorial.figures.style import draw_mark, mark_legend, markers, palette
+from attn_tutorial.figures.colours import HARM_COLOURS, markers, palette
+from attn_tutorial.figures.style import FULL, MEDIUM_TEXT, NARROW, SMALL_TEXT, mark_legend
 from attn_tutorial.figures.tables import main_types, with_interval
 
 _INTACT = "none"
@@ -23,18 +24,17 @@ _LESIONS = {
     "shuffle": "shuffle",
     "identity": "no\nblock",
 }
-_HARM = sns.color_palette("vlag", as_cmap=True)
 _MAPS = {"gate": "the blocks' own maps", "grad_cam": "Grad-CAM"}
 
 
 def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """What each lesion costs in points of accuracy, BatchNorm recalibrated with and without it.
+    """Return what each lesion costs in points of accuracy, with BatchNorm recalibrated with and without it.
 
-    The interval is Student's t over seeds at 95 %; with one seed it is the bootstrap's over that seed's images, which
-    says how well the harm to this one network is known, and nothing of other seeds.
+    The interval is Student's t over seeds at 95 %. With one seed it is a bootstrap interval over that seed's images: it
+    says how well the harm to this one network is known, and nothing about other seeds.
 
     Args:
-        frame: `study.frames.lesion_frame` of one study at one preset on one image set.
+        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set.
 
     Returns:
         a row for each variant, lesion and severity; columns: `variant`, `lesion`, `severity`, `harm`, `low`, `high`,
@@ -60,33 +60,34 @@ def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def harm_overview(frame: pd.DataFrame) -> pd.DataFrame:
-    """`harm_table` for reading: a row for each variant and lesion, a column a severity, intervals as text."""
+    """Lay out `harm_table`: a row for each variant and lesion, a column for each severity, intervals as text."""
     table = harm_table(frame)
     texts = table.rename(columns={"harm": "mean"}).apply(with_interval, axis="columns")
     wide = table.assign(severity="severity " + table["severity"].astype(str), harm=texts).pivot(
         index=["variant", "lesion"], columns="severity", values="harm"
     )
-    for level in ("lesion", "variant"):  # as they come, not by the alphabet
+    for level in ("lesion", "variant"):  # in their order in the table, not by the alphabet
         wide = wide.reindex(table[level].unique(), level=level)
     return wide.fillna("–").rename_axis(columns=None).reset_index()
 
 
 def lesion_figure(frame: pd.DataFrame) -> Figure:
-    """Draw `harm_table` as a heat map: a panel a severity, a row a variant, a column a lesion.
+    """Draw `harm_table` as heat maps: a panel for each severity, a row for each variant, a column for each lesion.
 
     A star marks an interval that excludes 0. A cell without a number is a lesion that the network cannot have.
 
     Args:
-        frame: as for `harm_table`.
+        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set.
 
     Raises:
-        InputError: as `harm_table`; or no lesion was measured.
+        InputError: the frame mixes kinds, or no lesion was measured.
 
     """
     table = harm_table(frame)
     if table.empty:
         raise InputError(
-            "no lesion was measured in these runs: rerun the study with evaluation.look.lesions, its default"
+            "At least one run must have measured lesions, but no lesion was measured in these runs. Rerun the study "
+            "with evaluation.look.lesions, which is on by default."
         )
     severities, variants = sorted(table["severity"].unique()), list(table["variant"].unique())
     lesions = [name for name in _LESIONS if name in set(table["lesion"])]
@@ -94,7 +95,7 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
     figure, grid = plt.subplots(
         len(severities),
         1,
-        figsize=(6.0, len(severities) * (0.28 * len(variants) + 0.4) + 0.9),
+        figsize=(FULL, len(severities) * (0.28 * len(variants) + 0.4) + 0.9),
         sharex=True,
         squeeze=False,
     )
@@ -104,14 +105,14 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
         stars = cells["clear"].map({True: "*", False: ""}).unstack().reindex(index=variants, columns=lesions)
         text = harm.map(lambda value: "" if np.isnan(value) else f"{round(value, 1) + 0.0:.1f}") + stars.fillna("")
         sns.heatmap(
-            harm, annot=text, fmt="", cmap=_HARM, vmin=-limit, vmax=limit, cbar=False, linewidths=1,
-            linecolor=plt.rcParams["axes.facecolor"], annot_kws={"fontsize": 10}, ax=axes,
+            harm, annot=text, fmt="", cmap=HARM_COLOURS, vmin=-limit, vmax=limit, cbar=False, linewidths=1,
+            linecolor=plt.rcParams["axes.facecolor"], annot_kws={"fontsize": SMALL_TEXT}, ax=axes,
         )  # fmt: skip
         axes.set(xlabel="", ylabel="")
-        axes.set_title(f"severity {severity}", fontsize=11)
+        axes.set_title(f"severity {severity}", fontsize=MEDIUM_TEXT)
         axes.tick_params(length=0)
         axes.grid(visible=False)
-    axes.set_xticklabels([_LESIONS[name] for name in lesions], rotation=0, fontsize=10)
+    axes.set_xticklabels([_LESIONS[name] for name in lesions], rotation=0, fontsize=SMALL_TEXT)
     return figure
 
 
@@ -129,23 +130,23 @@ def describe_lesion_figure(frame: pd.DataFrame) -> str:
 
 
 def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -> pd.DataFrame:
-    """How much more of a map lies on the target than the place of the target explains, for each run.
+    """Return how much more of a map lies on the target than the place of the target explains, for each run.
 
-    `value` is the enrichment on the canvas's own mask minus that on another canvas's mask, whose difference is 0 for a
-    map that prefers the middle whatever it sees; the mean over slots and severities.
+    `value` is the enrichment on the canvas's own mask minus the enrichment on another canvas's mask, averaged over
+    slots and severities. It is 0 for a map that always prefers the middle.
 
     Args:
-        frame: `study.frames.localisation_frame` of one study at one preset on one image set.
-        maps: "gate", the maps of the blocks, or "grad_cam", which every network has.
+        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set.
+        maps: "gate" for the blocks' own maps, or "grad_cam", which every network has.
         mask: "tile" or "object".
 
     Returns:
-        an outcome frame, see `study.outcomes`.
+        an outcome frame, see `analysis.outcomes`.
 
     """
     check_kinds(frame)
     if maps not in _MAPS:
-        raise InputError(f"maps {maps!r} was given; allowed are {', '.join(_MAPS)}")
+        raise InputError(f"`maps` must be one of {', '.join(map(repr, _MAPS))}, but got {maps!r}.")
     chosen = frame[((frame["map"] == "grad_cam") == (maps == "grad_cam")) & (frame["mask"] == mask)]
     beyond = chosen.assign(value=chosen["enrichment"] - chosen["enrichment_elsewhere"])
     return beyond.groupby(["variant", "seed", "run_id"], sort=False)["value"].mean().reset_index()
@@ -157,13 +158,13 @@ def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str 
     A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds.
 
     Args:
-        frame: `study.frames.localisation_frame` of one study at one preset on one image set.
-        accuracies: `Ledger.frame` of the same.
+        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set.
+        accuracies: `Ledger.frame` of the same runs.
         baseline: the variant that the others are compared with.
 
     Raises:
-        InputError: either mixes kinds, see `outcomes.check_one_kind`; there are runs, but none of the baseline; or no
-            run has both a measured map and a partner of the baseline.
+        InputError: a frame mixes kinds, see `analysis.outcomes.check_one_kind`; there are runs, but none of the
+            baseline; or no run has both a measured map and a run of the baseline with the same seed.
 
     """
     points = _points(frame, accuracies, baseline)
@@ -171,17 +172,17 @@ def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str 
     names = [name for name in accuracies["variant"].unique() if name in drawn]
     colours, marks = palette(names), markers(names)
     figure, panels = plt.subplots(
-        len(points), 1, figsize=(5.2, 3 * len(points) + 0.3 * len(names) / 2 + 0.4), sharex=True, sharey=True,
+        len(points), 1, figsize=(NARROW, 3 * len(points) + 0.3 * len(names) / 2 + 0.4), sharex=True, sharey=True,
         squeeze=False,
     )  # fmt: skip
     for axes, (maps, seeds) in zip(panels.flat, points.items(), strict=True):
         axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
         axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
         _draw_points(axes, seeds, colours, marks)
-        axes.set_title(_MAPS[maps], fontsize=11)
+        axes.set_title(_MAPS[maps], fontsize=MEDIUM_TEXT)
     axes.set_xlabel("enrichment on the tile beyond that elsewhere")
     mark_legend(figure, colours, marks)
-    figure.supylabel(f"points of accuracy above {baseline}", fontsize=12)
+    figure.supylabel(f"points of accuracy above {baseline}")
     return figure
 
 
@@ -196,7 +197,7 @@ def describe_looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, basel
 
 
 def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
-    """By maps: localisation and gain of each run; the baseline, which gains 0, has no maps but Grad-CAM's."""
+    """Return localisation and gain of each run, by maps. The baseline gains 0 and has only Grad-CAM's maps."""
     outcomes = areas(accuracies, main_types(accuracies))
     gains = seed_differences(outcomes, baseline)
     nothing = outcomes[outcomes["variant"] == baseline][["variant", "seed"]].assign(difference=0.0)
@@ -204,8 +205,8 @@ def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dic
     points = {maps: looking_table(frame, maps).merge(gains, on=["variant", "seed"]) for maps in _MAPS}
     if not any(map(len, points.values())):
         raise InputError(
-            f"none of these runs has both a measured map and a run of {baseline} with the same seed: rerun the study "
-            "with evaluation.look.localisation, which is on by default"
+            f"At least one run must have measured maps and a partner of {baseline} with the same seed, but none of "
+            "these runs has both. Rerun the study with evaluation.look.localisation, which is on by default."
         )
     return {maps: seeds for maps, seeds in points.items() if len(seeds)}
 
@@ -219,4 +220,4 @@ def _draw_points(axes: Axes, seeds: pd.DataFrame, colours: Mapping[str, str], ma
         axes.plot(rows["value"], rows["difference"], ".", color=colour, alpha=0.6, markersize=4)
         axes.hlines(y["mean"], x["low"], x["high"], color=colour, linewidth=1)
         axes.vlines(x["mean"], y["low"], y["high"], color=colour, linewidth=1)
-        draw_mark(axes, rows["value"].mean(), rows["difference"].mean(), colour, marks[name])
+        axes.plot(x["mean"], y["mean"], color=colour, marker=marks[name], markersize=8, zorder=3)

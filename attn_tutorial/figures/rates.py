@@ -1,30 +1,28 @@
-"""Shares of canvases over severity, with their intervals."""
+"""Draw shares of canvases over severity, with their intervals."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from attn_tutorial.clutter import SEVERITIES
-from attn_tutorial.figures.style import palette
-
-_MARKERS = "os^D"
+from attn_tutorial.figures.colours import SERIES_STYLES
+from attn_tutorial.figures.style import FULL
 
 
 def rate_curves(frame: pd.DataFrame, chance: float, ylabel: str) -> Figure:
-    """Draw a line a kind over severity, with a bar for each interval, and chance as a dotted one.
+    """Draw a line over severity for each kind, with a bar for each interval, and chance as a dotted line.
 
     Args:
         frame: columns `kind`, `severity`, and in percent `rate`, `low` and `high`.
-        chance: in percent.
-        ylabel: what the rate is a share of.
+        chance: the rate of guessing, in percent.
+        ylabel: the label of the rate's axis.
 
     """
-    figure, axes = plt.subplots(figsize=(6.0, 3.4))
-    colours = palette(frame["kind"])
-    for (kind, line), marker in zip(frame.groupby("kind", sort=False), _MARKERS, strict=False):
+    figure, axes = plt.subplots(figsize=(FULL, 3.4))
+    for (kind, line), (colour, marker) in zip(frame.groupby("kind", sort=False), SERIES_STYLES, strict=False):
         below, above = line["rate"] - line["low"], line["high"] - line["rate"]
         axes.errorbar(
-            line["severity"], line["rate"], yerr=(below.clip(0), above.clip(0)), label=kind, color=colours[str(kind)],
+            line["severity"], line["rate"], yerr=(below.clip(0), above.clip(0)), label=kind, color=colour,
             marker=marker, capsize=3,
         )  # fmt: skip
     axes.axhline(chance, color=plt.rcParams["text.color"], linestyle=":", linewidth=1.4, label="chance")

@@ -1,20 +1,21 @@
-"""The reader's runs beside the published ones."""
+"""Tables and figures of the reader's runs beside the published ones."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from attn_tutorial.figures.style import VARIANT_COLOURS
+from attn_tutorial.figures.colours import ROLE_COLOURS
+from attn_tutorial.figures.style import NARROW
 from attn_tutorial.figures.tables import interval_text
 
 _SIDES = {
-    "published": ("published", VARIANT_COLOURS["se"], "o", -0.14),
-    "own": ("yours", VARIANT_COLOURS["cbam"], "s", 0.14),
+    "published": ("published", ROLE_COLOURS["published"], "o", -0.14),
+    "own": ("yours", ROLE_COLOURS["yours"], "s", 0.14),
 }
 
 
 def rerun_table(comparison: pd.DataFrame) -> pd.DataFrame:
-    """What `study.statistics.compare_ledgers` found, for readers: means with intervals, seeds, difference, verdict."""
+    """Lay out what `analysis.compare_ledgers` found: means with intervals, seeds, difference and verdict."""
     rows = {
         row["variant"]: {
             "verdict": row["verdict"] if row["published_seeds"] and row["own_seeds"] else "one side only",
@@ -33,14 +34,14 @@ def rerun_table(comparison: pd.DataFrame) -> pd.DataFrame:
 def rerun_figure(comparison: pd.DataFrame) -> Figure:
     """Draw the means of both ledgers with their 95 % t intervals over seeds; one seed has none."""
     rows = comparison.reset_index(drop=True)
-    figure, axes = plt.subplots(figsize=(5.2, 0.4 * len(rows) + 1.3))
+    figure, axes = plt.subplots(figsize=(NARROW, 0.4 * len(rows) + 1.3))
     for side, (label, colour, marker, shift) in _SIDES.items():
         heights = rows.index + shift
         axes.hlines(heights, rows[f"{side}_low"], rows[f"{side}_high"], color=colour, linewidth=2)
         axes.plot(rows[side], heights, marker, color=colour, label=label, markersize=7)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), rows["variant"])
-    figure.supxlabel("accuracy in %, mean over the severities", fontsize=12)
+    figure.supxlabel("accuracy in %, mean over the severities")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 

@@ -1,7 +1,6 @@
 """One look for every figure and table: colours, sizes and fonts, in a light and a dark version.
 
-``show`` draws a figure twice and lets the page pick the version that suits its theme; plain Jupyter shows the
-light one::
+`show` draws a figure twice, and the page shows the version that suits its theme; plain Jupyter shows the light one::
 
     def draw() -> Figure:
         figure, axes = plt.subplots()
@@ -9,10 +8,9 @@ light one::
         sns.lineplot(frame, x="severity", y="accuracy", hue="variant", palette=colours, ax=axes)
         return figure
 
-    show(draw, alt="Accuracy over severity, one line a variant.", caption="Four variants, one seed each.")
+    show(draw, alt="Accuracy over severity, a line for each variant.", caption="Four variants, one seed each.")
 
-A drawing takes its foreground from the active style (``plt.rcParams["text.color"]``), never a fixed black or
-white.
+A drawing takes its foreground from the active style (`plt.rcParams["text.color"]`), never a fixed black or white.
 """
 
 from __future__ import annotations
@@ -21,51 +19,39 @@ import base64
 import html
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-WIDTH = 6.0
-"""Width of a figure over the full text column, in inches."""
+from attn_tutorial.figures.colours import DARK_BACKGROUND, LIGHT_BACKGROUND
 
-# Each has a contrast of 3 or more on white and on DARK_BACKGROUND. The first four follow Okabe and Ito; the
-# others were picked to lie far from them and from each other, for normal and for colour-blind eyes.
-VARIANT_COLOURS = {
-    "baseline": "#808080",
-    "se": "#0173b2",
-    "cbam": "#d55e00",
-    "non_local": "#029e73",
-    "spatial": "#936135",
-    "channel": "#8219f6",
-    "static_gate": "#f53bfe",
-}
-VARIANT_MARKERS = {
-    "baseline": "o",
-    "se": "s",
-    "cbam": "^",
-    "non_local": "D",
-    "spatial": "v",
-    "channel": "P",
-    "static_gate": "X",
-}
-_SPARE_COLOURS = ("#5f8a2f", "#c4566a", "#4f8f9f")
+# Widths of figures in inches. A page has 96 pixels to the inch, and shrinks what is wider than its column.
+WIDE = 6.4
+"""For canvases or panels beside each other."""
+FULL = 6.0
+"""For one pair of axes."""
+NARROW = 5.2
+"""For few panels, or axes with names beside them: less to shrink, so that the text stays legible on a phone."""
 
-LIGHT_BACKGROUND = "#ffffff"
-DARK_BACKGROUND = "#121212"  # the page's own, set by the book's theme
+# Sizes of text beside the usual 12, in points.
+SMALLEST_TEXT = 9
+SMALL_TEXT = 10
+MEDIUM_TEXT = 11
+TITLE_TEXT = 13
 
 _SHARED_STYLE = {
-    "figure.figsize": (WIDTH, 3.8),
+    "figure.figsize": (FULL, 3.8),
     "figure.constrained_layout.use": True,
     "font.size": 12,
-    "axes.titlesize": 13,
+    "axes.titlesize": TITLE_TEXT,
     "axes.labelsize": 12,
-    "legend.fontsize": 11,
+    "figure.labelsize": 12,
+    "legend.fontsize": MEDIUM_TEXT,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -94,44 +80,17 @@ _FOREGROUND_KEYS = (
 )
 _BACKGROUND_KEYS = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
 _LARGEST_SVG = 200_000
-_PNG_DPI = 200  # twice the pixels of WIDTH on a common screen
-
-
-def palette(variants: Iterable[str]) -> dict[str, str]:
-    """The colour of each variant, for seaborn's ``palette=``.
-
-    A variant that has no fixed colour gets a spare one, in order of appearance.
-    """
-    names = list(dict.fromkeys(variants))
-    others = [name for name in names if name not in VARIANT_COLOURS]
-    spare = {name: _SPARE_COLOURS[index % len(_SPARE_COLOURS)] for index, name in enumerate(others)}
-    return {name: VARIANT_COLOURS.get(name) or spare[name] for name in names}
-
-
-def markers(variants: Iterable[str]) -> dict[str, str]:
-    """A marker for each variant, for matplotlib: its own where all have one, else numbers."""
-    names = list(dict.fromkeys(variants))
-    if all(name in VARIANT_MARKERS for name in names):
-        return {name: VARIANT_MARKERS[name] for name in names}
-    return {name: f"${number}$" for number, name in enumerate(names, 1)}
-
-
-def draw_mark(axes: Axes, x: float, y: float, colour: str, marker: str) -> None:
-    """Draw one of `markers`, over what lies there: a number in a circle, which lines would else make illegible."""
-    ground = {"marker": "o", "markersize": 14, "markerfacecolor": plt.rcParams["axes.facecolor"]}
-    if marker.startswith("$"):
-        axes.plot(x, y, color=colour, zorder=3, **ground)
-    axes.plot(x, y, color=colour, marker=marker, markersize=8, zorder=3)
+_PNG_DPI = 200  # twice the pixels of a figure on a common screen
 
 
 def mark_legend(figure: Figure, colours: Mapping[str, str], marks: Mapping[str, str]) -> None:
-    """Say below the axes which variant each of `markers` stands for."""
+    """Draw a legend of variants below the axes: the colour and the marker of each."""
     handles = [Line2D([], [], color=colours[name], marker=marks[name], linestyle="", label=name) for name in marks]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=SMALL_TEXT)
 
 
 def style(theme: str) -> dict[Any, Any]:
-    """Matplotlib settings of the ``"light"`` or the ``"dark"`` theme, for ``plt.rc_context``."""
+    """Return the matplotlib settings of the "light" or the "dark" theme, for `plt.rc_context`."""
     background, foreground, grid = _THEMES[theme]
     coloured = {
         **dict.fromkeys(_FOREGROUND_KEYS, foreground),
@@ -142,20 +101,20 @@ def style(theme: str) -> dict[Any, Any]:
 
 
 def show(draw: Callable[[], Figure], alt: str, caption: str | None = None) -> None:
-    """Display the figure that ``draw`` returns, in a light and a dark version.
+    """Display the figure that `draw` returns, in a light and a dark version.
 
     Args:
-        draw: makes a new figure and returns it; called once under each style.
-        alt: what the figure shows, for readers who do not see it.
+        draw: a function that makes a new figure and returns it; called once in each style.
+        alt: a sentence that says what the figure shows, for readers who do not see it.
         caption: a line of text below the figure.
 
     Raises:
-        ValueError: ``alt`` is empty.
-        TypeError: ``draw`` returned something else than a figure.
+        ValueError: `alt` is empty.
+        TypeError: `draw` returned something other than a figure.
 
     """
     if not alt.strip():
-        raise ValueError("show() was given an empty alt: write what the figure shows, in a sentence.")
+        raise ValueError("`alt` must say what the figure shows, but is empty. Write a sentence.")
     images = "".join(_image(draw, theme, alt) for theme in _THEMES)
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     page = f'<figure class="themed-figure" style="margin:1em 0">{images}{below}</figure>'
@@ -163,10 +122,10 @@ def show(draw: Callable[[], Figure], alt: str, caption: str | None = None) -> No
 
 
 def show_table(frame: pd.DataFrame, caption: str) -> None:
-    """Display ``frame`` as a table with a caption, which scrolls inside its own box where the page is narrow.
+    """Display a frame as a table with a caption, which scrolls in its own box where the page is narrow.
 
-    Numbers appear as they are in the frame: round them (``frame.round(1)``) or format them before. An index
-    without a name that merely counts the rows is left out.
+    Numbers appear as they are in the frame: round them (`frame.round(1)`) or format them before. An index without a
+    name that only counts the rows is left out.
     """
     # The index's name goes to the corner of the header, instead of a row of its own.
     name = None if frame.index.name is None else str(frame.index.name)
@@ -191,8 +150,8 @@ def _image(draw: Callable[[], Figure], theme: str, alt: str) -> str:
         figure = draw()
         if not isinstance(figure, Figure):
             raise TypeError(
-                f"show() was given a drawing that returns {type(figure).__name__}: "
-                "it must return its matplotlib Figure."
+                f"`draw` must return its matplotlib Figure, but returned {type(figure).__name__}. "
+                "End it with `return figure`."
             )
         source = _data_uri(figure)
         width, height = (round(96 * inches) for inches in figure.get_size_inches())
@@ -205,7 +164,7 @@ def _image(draw: Callable[[], Figure], theme: str, alt: str) -> str:
 
 
 def _data_uri(figure: Figure) -> str:
-    """SVG, which is sharp at any size, or PNG where many marks would make the SVG the larger file."""
+    """Return the picture as SVG, which is sharp at any size, or as PNG where many marks would make a large SVG."""
     file, kind = io.BytesIO(), "svg+xml"
     figure.savefig(file, format="svg", metadata={"Date": None})
     if file.tell() > _LARGEST_SVG:

@@ -1,4 +1,4 @@
-"""Tables of a study from the ledger's frame; accuracies in percent."""
+"""Tables of a study's runs, from a ledger's frame; accuracies are in percent."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from attn_tutorial.spec import SEEN as PRIMARY
 
 
 def main_types(frame: pd.DataFrame) -> str:
-    """Name the composition of types that a frame is mainly about: the benchmark's own where it was tested."""
+    """Return the composition of types that a frame is mainly about: the benchmark's own, if it was tested."""
     tested = frame["types"].unique()
     return PRIMARY if PRIMARY in tested or not len(tested) else str(tested[0])
 
 
 def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFrame:
-    """Accuracy by variant and severity, averaged over seeds.
+    """Return accuracy by variant and severity, averaged over seeds.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -39,10 +39,10 @@ def accuracy_table(frame: pd.DataFrame, types: str | None = None) -> pd.DataFram
 def difference_table(
     frame: pd.DataFrame, types: str | None = None, baseline: str = BASELINE, family: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Difference of each variant's mean accuracy from the baseline's, paired by seed, in points.
+    """Return the difference of each variant's mean accuracy from the baseline's, paired by seed, in points.
 
-    See `study.statistics`: the interval is Student's t over seeds at 95 %. From one seed there is none, and nothing can
-    be concluded; tests want four seeds.
+    The interval is Student's t over seeds at 95 %, see `analysis.statistics`. One seed gives no interval, so nothing
+    can be concluded from it; a test needs four seeds.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -51,14 +51,14 @@ def difference_table(
         family: the variants over which Holm's correction is taken; all but the baseline by default.
 
     Returns:
-        a row for each variant but the baseline; columns: `difference`, `low`, `high`, `seeds`, `left out` (seeds
-        without a partner), `80 % power`, `reading`; and `p (Holm)`, where there is a family and a variant has seeds
-        enough for a test (NaN for a variant with fewer). `80 % power` is the smallest true difference that so many
-        seeds find with that chance: at the first step of Holm's correction; with fewer seeds than a test takes, by an
+        a row for each variant except the baseline; columns: `difference`, `low`, `high`, `seeds`, `left out` (seeds
+        without a partner), `80 % power`, `reading`; and `p (Holm)`, if there is a family and a variant has enough seeds
+        for a test (NaN for a variant with fewer). `80 % power` is the smallest true difference that so many seeds find
+        with a chance of 80 %: at the first step of Holm's correction, or with fewer seeds than a test needs, by an
         interval that excludes 0; NaN with one seed.
 
     """
-    # Imported here, since printing accuracies needs none of it.
+    # Imported here, because printing accuracies needs none of it.
     from attn_tutorial.analysis.statistics import LEAST_SEEDS, equivalence, paired_differences
 
     outcomes = areas(frame, types or main_types(frame))
@@ -78,14 +78,14 @@ def difference_table(
 
 
 def type_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by variant and composition of clutter types, averaged over seeds and over the severities with clutter.
+    """Return accuracy by variant and composition of clutter types, averaged over seeds and severities with clutter.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
 
     Returns:
-        a row for each variant, in the frame's order; a column for each composition that was tested. Where only severity
-        0 was tested, that is what is averaged.
+        a row for each variant, in the frame's order; a column for each composition that was tested. If only severity 0
+        was tested, it alone counts.
 
     """
     check_one_kind(frame)
@@ -96,7 +96,7 @@ def type_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: str = BASELINE) -> pd.DataFrame:
-    """Outcomes beside the primary one: how fast accuracy falls with severity, and the relative clutter error.
+    """Return the exploratory outcomes: how fast accuracy falls with severity, and the relative clutter error.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
@@ -105,7 +105,7 @@ def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: s
         baseline: the variant that the others are compared with.
 
     Returns:
-        a row a variant; columns: `slope` (points for a step of severity); `beyond the baseline's` (the paired
+        a row for each variant; columns: `slope` (points for a step of severity); `beyond the baseline's` (the paired
         difference of the slopes: above 0, accuracy falls more slowly); `relative clutter error` (100 for the baseline);
         `seeds`. Means with 95 % t intervals over seeds, as text.
 
@@ -125,25 +125,25 @@ def exploratory_table(frame: pd.DataFrame, types: str | None = None, baseline: s
 
 
 def with_interval(row: pd.Series) -> str:
-    """`interval_text` of the row of a table of means or of differences."""
+    """Return `interval_text` of a row of a table of means or of differences."""
     return interval_text(row["mean"] if "mean" in row else row["difference"], row["low"], row["high"])
 
 
 def interval_text(middle: float, low: float, high: float, form: str = "z.2f") -> str:
-    """A mean or a difference with its interval, as "1.20 [0.40, 2.00]"; without one where its ends are NaN.
+    """Return a mean or a difference with its interval, such as "1.20 [0.40, 2.00]", or alone if the ends are NaN.
 
     Args:
-        middle: the mean.
-        low: the lower end.
-        high: the upper end.
-        form: how each number is written.
+        middle: the mean or difference.
+        low: the lower end of its interval.
+        high: the upper end of its interval.
+        form: the format of each number.
 
     """
     return f"{middle:{form}}" if pd.isna(low) else f"{middle:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """What each run cost: a row for each run, with its id, speed and training time in minutes."""
+    """Return what each run cost: a row for each run, with its id, speed and training time in minutes."""
     runs = frame.drop_duplicates("run_id")
     return pd.DataFrame(
         {
@@ -157,7 +157,7 @@ def run_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def record_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The records that a figure or a table came from: a row a variant, a column a seed, the runs' ids."""
+    """Return the ids of the runs behind a figure or a table: a row for each variant, a column for each seed."""
     runs = frame.drop_duplicates("run_id")
     wide = runs.pivot(index="variant", columns="seed", values="run_id").reindex(runs["variant"].unique())
     return wide.rename(columns=lambda seed: f"seed {seed}").rename_axis(index="variant", columns=None)

@@ -1,4 +1,4 @@
-"""What the records say of some variants: the part of a block's chapter that the study writes."""
+"""The section "what the study found" of a block's chapter: what the records say about some variants."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,25 +21,31 @@ _SINGLE = "single"  # what `attn-tutorial train` calls its runs
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a ledger holds of some variants in one study, at one preset, on one image set."""
+class BlockResult:
+    """The runs of some variants in one study, at one preset, on one image set."""
 
     about: str
-    """The study, the images, the preset and the scale."""
+    """The study, the images, the preset and the scale, for a caption."""
     frame: pd.DataFrame
-    """Rows of `Ledger.frame` of these variants and of what they are compared with."""
-    baseline: str
-    """The variant that they are compared with: the study's baseline, or another reference of its."""
+    """`Ledger.frame` of the runs of these variants and of their reference."""
+    reference: str
+    """The variant that the others are compared with: the study's baseline, or another reference of the study."""
     family: list[str]
     """The study's blocks under test, over which Holm's correction is taken."""
 
 
-def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
-    """List what a ledger holds of some variants, each run in one finding only.
+def find_block_results(ledger: Ledger, variants: tuple[str, ...]) -> list[BlockResult]:
+    """Return the runs of some variants, separated by study, preset and image set.
 
-    Presets, image sets and studies stand apart. Runs of the smoke preset, which are no results, are left out.
+    A run that belongs to several studies is returned once. Runs of the smoke preset are left out: they are not results.
 
-    Raises ValueError if no study has a variant of a name, and no block has it.
+    Args:
+        ledger: the records.
+        variants: names of variants in any study, or of blocks.
+
+    Raises:
+        ValueError: a name is neither a variant of any study nor a block.
+
     """
     studies = [*map(Study.load, study_names()), _each_block_by_itself()]
     known = {name for study in studies for name in study.variants if name != study.baseline}
@@ -47,41 +53,44 @@ def find(ledger: Ledger, variants: tuple[str, ...]) -> list[Finding]:
         check_choice("variant", variant, sorted(known))
     held = [(study, kind) for study in studies for kind in held_in(study, ledger) if kind.preset != "smoke"]
     shown: set[str] = set()
-    findings = []
-    # The main study comes first. A block by itself comes last: what a study plans with it may be the same run, or
-    # another place for it.
+    results = []
+    # The main study comes first. A block by itself comes last, because a study may plan the same run, or another place
+    # for the block.
     ranks = {_MAIN: 0, _SINGLE: 2}
-    for study, kind in sorted(held, key=lambda entry: (ranks.get(entry[0].name, 1), -len(_of(entry[1], variants)))):
-        new = _of(kind, variants) - shown
+    held.sort(key=lambda entry: (ranks.get(entry[0].name, 1), -len(_run_ids(entry[1], variants))))
+    for study, kind in held:
+        new = _run_ids(kind, variants) - shown
         for reference, names in study.comparisons.items():
             chosen = {run.run_id for run in kind.runs if run.variant in names} & new
             frame = ledger.frame(run for run in kind.runs if run.variant == reference or run.run_id in chosen)
             if set(frame[frame["types"] == PRIMARY]["variant"]) - {reference}:
-                findings.append(Finding(_about(study, kind, frame), frame, reference, study.family))
+                results.append(BlockResult(_about(study, kind, frame), frame, reference, study.family))
         shown |= new
-    return findings
+    return results
 
 
-def sentences(frame: pd.DataFrame, baseline: str = BASELINE, family: Sequence[str] | None = None) -> list[str]:
-    """Say what the paired differences from the baseline allow to conclude, a sentence a variant.
+def difference_sentences(
+    frame: pd.DataFrame, reference: str = BASELINE, family: Sequence[str] | None = None
+) -> list[str]:
+    """Say what can be concluded from the paired differences from a reference, one sentence for each variant.
 
     Args:
         frame: `Ledger.frame` of one study at one preset on one image set.
-        baseline: the variant that the others are compared with.
-        family: see `difference_table`.
+        reference: the variant that the others are compared with.
+        family: the variants over which Holm's correction is taken, see `difference_table`.
 
     """
-    differences = difference_table(frame, baseline=baseline, family=family)
-    reference = "the baseline" if baseline == BASELINE else f"`{baseline}`"
+    differences = difference_table(frame, baseline=reference, family=family)
+    named = "the baseline" if reference == BASELINE else f"`{reference}`"
     texts = []
     for variant in frame["variant"].unique():
-        if variant == baseline:
+        if variant == reference:
             continue
         if variant not in differences.index:
-            texts.append(f"`{variant}`: no run of {reference} has the same seed, so there is no difference to take.")
+            texts.append(f"`{variant}`: no run of {named} has the same seed, so no difference can be computed.")
             continue
         row = differences.loc[variant]
-        start = f"`{variant}`: {row['difference']:+.2f} points against {reference}"
+        start = f"`{variant}`: {row['difference']:+.2f} points against {named}"
         if row["seeds"] == 1:
             texts.append(f"{start}, from one seed. One seed gives no interval, so nothing can be concluded.")
         else:
@@ -91,47 +100,47 @@ def sentences(frame: pd.DataFrame, baseline: str = BASELINE, family: Sequence[st
     return texts
 
 
-def show_findings(variants: tuple[str, ...], data: Path) -> None:
-    """Display what the published records and the reader's own say of some variants, apart.
+def show_block_results(variants: tuple[str, ...], data: Path) -> None:
+    """Display what the published records and the reader's own records say about some variants, separately.
 
-    Each finding is a table of accuracies beside the baseline's, and a sentence for each paired difference. What no
-    record holds is named, with the command that makes one.
+    Each result is a table of accuracies with the reference's, and a sentence for each paired difference. Variants
+    without a finished run are named, and the last line says how to train them.
 
     Args:
-        variants: names of variants in any study; for a block that no study has, the block's name.
-        data: the folder that holds `results/` and `runs/`.
+        variants: names of variants in any study; for a block that no study contains, the block's name.
+        data: the folder that contains `results/` and `runs/`.
 
     """
     for title, folder in (("Published records", data / "results"), ("Your own records", data / "runs")):
-        findings = find(Ledger(folder), variants)
+        results = find_block_results(Ledger(folder), variants)
         lines = [f"**{title}**, in `data/{folder.name}/`"]
-        found = {name for finding in findings for name in finding.frame["variant"]}
+        found = {name for result in results for name in result.frame["variant"]}
         if missing := [f"`{name}`" for name in variants if name not in found]:
             lines.append(f"There is no finished run of {', '.join(missing)} here.")
         display(Markdown("\n\n".join(lines)))
-        for finding in findings:
+        for result in results:
             caption = (
-                f"Accuracy in % on {PRIMARY}: mean over the severities, and at each (exploratory). {finding.about}."
+                f"Accuracy in % on {PRIMARY}: mean over the severities, and at each (exploratory). {result.about}."
             )
-            show_table(accuracy_table(finding.frame), caption)
-            texts = sentences(finding.frame, finding.baseline, finding.family)
+            show_table(accuracy_table(result.frame), caption)
+            texts = difference_sentences(result.frame, result.reference, result.family)
             display(Markdown("\n".join(f"- {text}" for text in texts)))
     display(
         Markdown(
-            "A difference is of the mean accuracy over the severities. "
-            "`attn-tutorial train NAME` trains one network with a block in all of its slots, and `attn-tutorial "
-            "train baseline` one without; `--seeds 3` makes three of each, and an interval."
+            "Differences are in the mean accuracy over the severities. `attn-tutorial train NAME` trains one network "
+            "with a block in all of its slots, and `attn-tutorial train baseline` one without a block. With "
+            "`--seeds 3` each command trains three, which gives an interval."
         )
     )
 
 
 def _each_block_by_itself() -> Study:
-    """What `attn-tutorial train` makes of a block's name."""
+    """Return what `attn-tutorial train` trains for a block's name, as a study."""
     variants = {name: {"block": name} for name in BLOCK_OPTIONS}
     return Study(name=_SINGLE, title="One network", question="", variants={BASELINE: {}, **variants})
 
 
-def _of(kind: Held, variants: Iterable[str]) -> set[str]:
+def _run_ids(kind: Held, variants: Iterable[str]) -> set[str]:
     return {run.run_id for run in kind.runs if run.variant in variants}
 
 

@@ -1,4 +1,4 @@
-"""What a ledger holds of a study's looking: the runs that were measured, apart by kind."""
+"""Sections of the looking pages: the runs of a study whose maps or lesions were measured."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,19 +8,21 @@ from IPython.display import Markdown, display
 from attn_tutorial.ledger import Held, Ledger, Record, held_in
 from attn_tutorial.study import Study
 
+_UNMEASURED = "They were made before this was measured. Rerun the study into a new results folder to measure it."
+
 ShowHeld = Callable[[Ledger, Held, list[tuple[str, Record]], str], None]
 
 
 def show_measured(study: Study, folder: str | Path, field: str, show_held: ShowHeld, preset: str | None = None) -> None:
-    """Display what a ledger holds of a study that was measured, presets, images and backbones apart.
+    """Display the measured runs of a study, one section for each preset, image set and backbone.
 
     Args:
         study: the study.
-        folder: the ledger's.
-        field: of `Record`, with the rows that were measured: "localisation" or "lesions".
-        show_held: shows one kind; is given the ledger, the kind, the measured records with their variants' names, and
-            what to say of them in captions.
-        preset: only this one; all by default.
+        folder: the folder of the ledger.
+        field: the field of `Record` that contains the measured rows: "localisation" or "lesions".
+        show_held: a function that displays one section; called with the ledger, the section's runs, the measured
+            records with their variants' names, and what captions say about them.
+        preset: the preset to display; all by default.
 
     """
     ledger = Ledger(folder)
@@ -31,13 +33,14 @@ def show_measured(study: Study, folder: str | Path, field: str, show_held: ShowH
         named = list(ledger.named(held.runs))
         measured = [(name, record) for name, record in named if getattr(record, field)]
         about = f"{held.images.source}; {held.backbone}; preset {held.preset}"
-        none = "" if measured else " Those of this version are; train into another folder to have them measured."
         start = "A test of the machinery, not a result" if held.preset == "smoke" else "Exploratory"
-        display(Markdown(f"**{start}. {about}**: {len(named)} runs, of which {len(measured)} were measured so.{none}"))
-        if measured:
-            rows = [row for _, record in measured for row in getattr(record, field)]
-            images = sorted({row.images for row in rows})
-            counts = " to ".join(f"{count:,}" for count in dict.fromkeys((images[0], images[-1])))
-            severities = ", ".join(map(str, sorted({row.severity for row in rows})))
-            about = f"{start}. {study.title}: {about}; {counts} images at severities {severities}"
-            show_held(ledger, held, measured, about)
+        display(Markdown(f"**{start}. {about}**: {len(named)} runs, of which {len(measured)} were measured."))
+        if not measured:
+            display(Markdown(_UNMEASURED))
+            continue
+        rows = [row for _, record in measured for row in getattr(record, field)]
+        images = sorted({row.images for row in rows})
+        counts = " to ".join(f"{count:,}" for count in dict.fromkeys((images[0], images[-1])))
+        severities = ", ".join(map(str, sorted({row.severity for row in rows})))
+        about = f"{start}. {study.title}: {about}; {counts} images at severities {severities}"
+        show_held(ledger, held, measured, about)

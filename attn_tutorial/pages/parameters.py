@@ -1,14 +1,13 @@
 """What every notebook starts with: validated parameters, and the project's folder.
 
-A notebook's first cell, tagged ``parameters``, assigns the names that papermill may replace (papermill adds a
-cell of its own after it). The second cell declares what is allowed and reads them, before it defines any
-other name::
+A notebook's first cell, tagged `parameters`, assigns the names that papermill may replace: papermill adds a cell of its
+own after it. The second cell declares which values are valid and reads them, before it defines any other name::
 
     from typing import Literal
 
     from pydantic import PositiveInt
 
-    from attn_tutorial.pages.parameters import Parameters, read_parameters
+    from attn_tutorial.pages import Parameters, read_parameters
 
 
     class Settings(Parameters):
@@ -18,7 +17,7 @@ other name::
 
     settings = read_parameters(globals(), Settings)
 
-From then on the notebook uses ``settings.severity`` only.
+From then on the notebook uses only `settings.severity`.
 """
 
 from __future__ import annotations
@@ -49,32 +48,35 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 
 class Parameters(BaseModel):
-    """Base of a notebook's parameters: no conversion of types, no other names, no change after reading."""
+    """Base class of a notebook's parameters: types are not converted, and nothing changes after reading."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class ParameterError(InputError):
-    """A notebook was given a parameter that it does not have, or a value that is not allowed."""
+    """A notebook was given a parameter that it does not have, or a value that is not valid."""
 
 
 class RunError(InputError):
-    """Runs that a notebook started did not end well; raised after everything was shown, so that papermill fails."""
+    """Runs that a notebook started failed. Raised after everything was shown, so that papermill fails too."""
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def read_parameters(namespace: dict[str, Any], model: type[_Model]) -> _Model:
-    """The notebook's parameters, checked against ``model``.
+    """Return a notebook's parameters after checking their names and values.
 
-    ``namespace`` is the notebook's ``globals()``. A misspelt papermill parameter arrives there as one more
-    name, so every name that is no field of ``model`` is refused, but for modules, classes, functions and
-    names that start with an underscore. A cell run again by hand sees the names of later cells too: once the
-    parameters were read, only the values are checked.
+    A misspelt papermill parameter arrives as one more name in the notebook, so every name that is not a field of the
+    model is refused, except modules, classes, functions and names that start with an underscore. A cell that is run
+    again by hand also sees the names of later cells: once the parameters were read, only their values are checked.
+
+    Args:
+        namespace: the notebook's `globals()`.
+        model: a subclass of `Parameters` whose fields are the notebook's parameters.
 
     Raises:
-        ParameterError: an unknown name, a missing name, or a value of a type or range that is not allowed.
+        ParameterError: a name is unknown or missing, or a value has the wrong type or lies outside its range.
 
     """
     properties = model.model_json_schema()["properties"]
@@ -96,13 +98,13 @@ def read_parameters(namespace: dict[str, Any], model: type[_Model]) -> _Model:
 
 
 def project_root() -> Path:
-    """The folder that holds the book's ``_config.yml`` and ``pyproject.toml``.
+    """Return the folder that contains the book's `_config.yml` and `pyproject.toml`.
 
-    Searched upwards from the current folder (papermill runs in the caller's folder, the book's build in the
-    notebook's), then from the package's own folder, which finds it for an editable installation.
+    It is searched upwards from the current folder (papermill runs in the caller's folder, the book's build in the
+    notebook's), then upwards from the package, which finds it for an editable installation.
 
     Raises:
-        FileNotFoundError: neither search found it.
+        FileNotFoundError: neither search found the folder.
 
     """
     for start in (Path.cwd(), Path(__file__).resolve().parent):
@@ -110,8 +112,8 @@ def project_root() -> Path:
             if (folder / "_config.yml").is_file() and (folder / "pyproject.toml").is_file():
                 return folder
     raise FileNotFoundError(
-        f"The project's folder was not found above {Path.cwd()}: it is the one with _config.yml and "
-        "pyproject.toml. Start inside a clone of the repository, or install it from there: pip install -e ."
+        f"The current folder must lie inside the project, the folder with _config.yml and pyproject.toml, but is "
+        f"{Path.cwd()}. Start inside a clone of the repository, or install the package from there: pip install -e ."
     )
 
 
@@ -133,17 +135,17 @@ def _near(word: object, choices: Iterable[object]) -> str:
 
 
 def _explain(problem: Any, given: dict[str, Any], properties: dict[str, Any]) -> str:
-    """A problem that pydantic found: what was given, what is allowed, and the usual cause."""
+    """Explain a problem that pydantic found: what is valid, what was given, and the usual cause."""
     name = str(problem["loc"][0]) if problem["loc"] else ""
     if name not in given:
         return f"{name or 'parameters'}: {problem['msg']}."
     value, schema = given[name], properties[name]
-    text = f"{name} = {value!r} ({type(value).__name__}) is not allowed: {_allowed(schema)} is due."
+    text = f"`{name}` must be {_allowed(schema)}, but got {value!r} ({type(value).__name__})."
     return text + _near(value, schema.get("enum", ())) + _hint(value, schema)
 
 
 def _hint(value: object, schema: dict[str, Any]) -> str:
-    """Why a value that looks right is text."""
+    """Return why a value that looks right is text, or nothing."""
     kinds = {schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))}
     if not isinstance(value, str):
         return ""

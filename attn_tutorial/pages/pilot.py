@@ -1,4 +1,4 @@
-"""What a pilot says in plain words: sentences and a table from a ledger's frames."""
+"""What the pilot found: a table of verdicts and sentences for the findings page, from a ledger's frames."""
 
 import itertools
 import statistics
@@ -24,18 +24,18 @@ _HEADINGS = {"supported": "Supported", "refuted": f"Refuted ({_REFUTED})", "unde
 def verdict_table(
     frame: pd.DataFrame, lesions: pd.DataFrame, variants: Sequence[str], static: str, baseline: str = BASELINE
 ) -> pd.DataFrame:
-    """Hold blocks against the four conditions of the protocol, see `study.verdicts`.
+    """Judge blocks by the four conditions of the protocol, see `analysis.verdicts`.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        lesions: `study.frames.lesion_frame` of the same runs.
-        variants: the blocks under test.
-        static: the variant whose gates do not look.
-        baseline: the variant that they are compared with.
+        lesions: `ledger.frames.lesion_frame` of the same runs.
+        variants: the names of the blocks under test.
+        static: the variant whose gates do not depend on the image.
+        baseline: the variant that the blocks are compared with.
 
     Returns:
-        a row for each variant that has runs; `verdict`; means in points with their 95 % t intervals, as text;
-        `80 % power`, as in `difference_table`; `seeds`; `not shown`: the conditions that are not.
+        a row for each variant that has runs; columns: `verdict`; means in points with their 95 % t intervals, as text;
+        `80 % power`, as in `difference_table`; `seeds`; `not shown`, the conditions that are not shown to hold.
 
     """
     types = main_types(frame)
@@ -59,7 +59,7 @@ def _row(verdict: Verdict) -> dict[str, object]:
 
 
 def verdict_sentences(table: pd.DataFrame) -> list[str]:
-    """Say each row of a verdict table in a sentence."""
+    """Return a sentence for each measured row of a `verdict_table`."""
     return [
         f"`{name}` is {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
         f"{_seeds(row['seeds'])}{'; not shown: ' + row['not shown'] if row['not shown'] else ''})."
@@ -69,7 +69,7 @@ def verdict_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def summary_sentences(table: pd.DataFrame) -> list[str]:
-    """Say in a few lines which blocks of a verdict table have which verdict, with their gains."""
+    """Return a line for each verdict: the blocks of a `verdict_table` that have it, with their gains."""
     measured = table[table["seeds"] > 0]
     lines = []
     for word, heading in _HEADINGS.items():
@@ -80,11 +80,11 @@ def summary_sentences(table: pd.DataFrame) -> list[str]:
 
 
 def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
-    """Say whether the benchmark tells severities apart, and how far seeds do by themselves.
+    """Say how far accuracy falls with severity, and how much it varies from seed to seed.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        baseline: the variant whose accuracies are told.
+        baseline: the variant whose accuracies are reported.
 
     """
     types = main_types(frame)
@@ -110,14 +110,14 @@ def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
 
 
 def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Say how far variants lie above others on the primary outcome, paired by seed.
+    """Say how far some variants lie above others on the primary outcome, paired by seed.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        pairs: of variants: the one, and the other that it is compared with.
+        pairs: pairs of variants; each first one is compared with its second one.
 
     Returns:
-        a sentence a pair, in order; a pair without a common seed is said to be missing.
+        a sentence for each pair, in order; it says so if the pair has no seed in common.
 
     """
     outcomes = areas(frame, main_types(frame))
@@ -129,10 +129,11 @@ def change_sentences(frame: pd.DataFrame, changes: Mapping[str, tuple[tuple[str,
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.
-        changes: by what changes: the pair of variants under the other recipe, and the pair under the usual one.
+        changes: by the name of what changes, the pair of variants under the other recipe and the pair under the usual
+            one.
 
     Returns:
-        a sentence a change, of the seeds that all four variants have; without any it is said to be missing.
+        a sentence for each change, over the seeds that all four variants have; it says so if they have none.
 
     """
     outcomes = areas(frame, main_types(frame))

@@ -1,4 +1,4 @@
-"""What a ledger holds of a study, as a page shows it: accuracies, differences, curves, and the runs behind them."""
+"""Sections of the result pages: accuracies, differences, curves and runs of a study."""
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -29,7 +29,7 @@ _CHANCE = 100 / CLASS_COUNT  # percent
 
 
 def show_results(study: Study, ledger: Ledger) -> None:
-    """Display what a ledger holds of a study; presets, images and backbones apart."""
+    """Display a study's runs in a ledger, one section for each preset, image set and backbone."""
     everything = held_in(study, ledger)
     for held in everything:
         show_held(study, ledger, held)
@@ -38,12 +38,12 @@ def show_results(study: Study, ledger: Ledger) -> None:
 
 
 def show_held(study: Study, ledger: Ledger, held: Held) -> None:
-    """Display one kind of a study's runs; see `show_results`."""
+    """Display the runs of a study at one preset, on one image set, in one backbone."""
     frame = ledger.frame(held.runs)
     about = _about(study, held, frame)
     display(Markdown(f"**{about}**"))
     if frame.empty:
-        display(Markdown("No run of it has ended well."))
+        display(Markdown("None of its runs has finished."))
         return
     show_table(accuracy_table(frame), f"Accuracy in %: mean over the severities, and at each (exploratory). {about}.")
     for reference, names in study.comparisons.items():
@@ -57,17 +57,18 @@ def show_held(study: Study, ledger: Ledger, held: Held) -> None:
         show(lambda: learning_curves(records, study.baseline), describe_learning_curves(records), f"Training. {about}.")
     show_table(
         run_table(frame),
-        f"The runs behind these numbers. Speeds tell what else the machine did, too: no comparison of blocks. {about}.",
+        "The runs behind these numbers. Speeds depend on what else the machine did, so they do not compare blocks. "
+        f"{about}.",
     )
 
 
 def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: str) -> None:
-    """Some variants beside the one that they are compared with."""
+    """Display some variants beside the reference that they are compared with."""
     both = reference in set(chosen["variant"]) and chosen["variant"].nunique() > 1
     if both:
         _show_differences(study, chosen, reference, about)
     else:
-        display(Markdown(f"There is no difference from `{reference}` to take."))
+        display(Markdown(f"No difference from `{reference}` can be computed."))
     show(
         lambda: severity_curves(chosen, _CHANCE, baseline=reference),
         describe_severity_curves(chosen),
@@ -75,7 +76,7 @@ def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: 
     )
     if both and set(chosen["severity"]) > {0} and chosen["types"].nunique() > 1:
         table = exploratory_table(chosen, baseline=reference)
-        units = f"points with each step of severity; error in clutter, that of {reference} being 100"
+        units = f"points with each step of severity; error in clutter, where {reference} has 100"
         show_table(table, f"Exploratory: {units}. {about}.")
 
 
@@ -93,18 +94,18 @@ def _show_differences(study: Study, chosen: pd.DataFrame, reference: str, about:
 
 
 def standing(study: Study, held: Held, frame: pd.DataFrame) -> str:
-    """Say how much weight the runs in a frame have, as the start of a caption; nothing, if the study's full weight.
+    """Return the start of a caption that says how much weight its runs have.
 
-    Two studies have an outcome that was fixed in advance: `main`, whose runs are a pilot too while no variant has the
-    seeds that a test wants, and the pilot. All others are exploratory.
+    Two studies have an outcome that was fixed in advance: `main` and `pilot`. The runs of `main` count as a pilot too
+    until a variant has enough seeds for a test. All other studies are exploratory.
 
     Args:
         study: the study.
-        held: the runs' kind.
-        frame: `Ledger.frame` of those of its runs that are shown.
+        held: the study's runs at one preset, on one image set, in one backbone.
+        frame: `Ledger.frame` of the runs that are shown.
 
     Returns:
-        words that end with a space, or nothing.
+        words that end with a space; an empty text for a test of study `main`.
 
     """
     if held.preset == "smoke":
@@ -115,14 +116,14 @@ def standing(study: Study, held: Held, frame: pd.DataFrame) -> str:
 
 
 def scale(held: Held, frame: pd.DataFrame) -> str:
-    """Of the runs in a frame, say how many seeds they have, and how long they were trained."""
-    there = set(frame["run_id"])
-    samples = sorted({run.spec.training.samples for run in held.runs if run.run_id in there})
+    """Return how many seeds the runs in a frame have, and on how many samples they were trained."""
+    there = set(zip(frame["variant"], frame["seed"], strict=True))
+    samples = sorted({run.spec.training.samples for run in held.runs if (run.variant, run.spec.seed) in there})
     return f"seeds: {frame['seed'].nunique()}; {' and '.join(f'{each:,}' for each in samples)} training samples"
 
 
 def _about(study: Study, held: Held, frame: pd.DataFrame) -> str:
-    """What to say of some rows in a caption: their images, scale and seeds."""
+    """Return what a caption says about some rows: their images, scale and seeds."""
     about = f"{held.images.source}; preset {held.preset}; {held.backbone}"
     if len(frame):
         about += f"; {scale(held, frame)}; {frame['images'].iloc[0]:,} test images"

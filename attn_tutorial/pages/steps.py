@@ -1,4 +1,4 @@
-"""Which step of a reader's own computation is wrong."""
+"""Check the steps of a reader's own computation, for the exercises of block chapters."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def check_steps(yours: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> None:
-    """Print of each step whether it is right, and of the first wrong one why.
+    """Print for each step whether it is right, and for the first wrong step why it is wrong.
 
-    What follows a wrong step and is wrong, too, is not judged, as it was computed from it.
+    Later steps that are wrong too are not judged, because they were computed from the wrong one.
 
     Args:
-        yours: intermediate results, by the name of the step.
-        right: what they should be, in the order of computation.
+        yours: the reader's intermediate results, by the name of the step.
+        right: the correct results by the name of the step, in the order of computation.
 
     """
     wrong = None
@@ -27,22 +27,22 @@ def check_steps(yours: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> Non
         else:
             print(f"{step}: not judged, since it follows from a wrong step")
     if unknown := [step for step in yours if step not in right]:
-        print(f"{', '.join(map(repr, unknown))} is no step; the steps are {', '.join(right)}")
-    print("All steps are right." if wrong is None else f"Mend {wrong!r} first, and check again.")
+        print(f"{', '.join(map(repr, unknown))} is not a step. The steps are {', '.join(right)}.")
+    print("All steps are right." if wrong is None else f"Fix {wrong!r} first, then check again.")
 
 
 def _reason(yours: object, expected: Tensor) -> str | None:
-    """Why a result is not the expected one, or None where it is."""
+    """Return why a result is not the expected one, or None if it is."""
     if yours is None:
         return "there is no result of that name"
     if not isinstance(yours, Tensor):
-        return f"it is of type {type(yours).__name__}, and a tensor is due"
+        return f"it must be a tensor, but is of type {type(yours).__name__}"
     if yours.shape != expected.shape:
-        return f"its shape is {tuple(yours.shape)}, and {tuple(expected.shape)} is due"
+        return f"its shape must be {tuple(expected.shape)}, but is {tuple(yours.shape)}"
     if torch.allclose(yours.to(expected), expected, rtol=1e-4, atol=1e-5):
         return None
     if not yours.isfinite().all():
-        return "it holds numbers that are infinite or not a number"
+        return "it contains values that are infinite or not a number"
     factor = (yours.to(expected) * expected).sum() / expected.square().sum()
     if factor.abs() > 1e-6 and torch.allclose(yours.to(expected), factor * expected, rtol=1e-3, atol=1e-5):
         return f"each number is {factor:.4g} times what it should be"

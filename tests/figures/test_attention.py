@@ -66,6 +66,6 @@ def test_another_tile_tells_looking_from_preferring_the_middle(train):
 
 def test_a_map_of_another_batch_is_refused(batch):
     for function in (attention_on_canvas, describe_attention):
-        with pytest.raises(ValueError, match=r"map 'gate' has shape \(2, 1, 4, 4\); \(2, h, w\) is due"):
+        with pytest.raises(ValueError, match=r"Map 'gate' must have shape \(2, h, w\), but got \(2, 1, 4, 4\)"):
             function(batch, {"gate": torch.rand(2, 1, 4, 4)})
     assert plt.get_fignums() == []

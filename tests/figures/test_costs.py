@@ -1,30 +1,64 @@
-import time
+"""Tables and the figure of what modules and blocks cost."""
 
-import torch
-from torch import nn
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
 
-from attn_tutorial.figures import cost_table
+from attn_tutorial.analysis import block_costs
+from attn_tutorial.analysis.costs import YARDSTICK
+from attn_tutorial.figures import (
+    block_cost_figure,
+    block_cost_table,
+    describe_block_cost_figure,
+    module_cost_table,
+    sight_table,
+)
 
-
-class Slow(nn.Module):
-    def forward(self, x):
-        end = time.process_time() + 0.005  # busy: what sleeps takes none of the processor's time
-        while time.process_time() < end:
-            pass
-        return x * 1
-
-
-def test_parameters_and_operations_are_counted():
-    convolution = nn.Conv2d(8, 8, 3, padding=1, bias=False)
-    table = cost_table({"convolution": convolution, "none": Slow()}, torch.rand(2, 8, 50, 60))
-    assert table.loc["convolution", "parameters"] == "576"
-    assert table.loc["convolution", "MFLOP"] == f"{2 * 2 * 50 * 60 * 8 * 8 * 9 / 1e6:.2f}"
-    assert table.loc["none", ["parameters", "MFLOP"]].tolist() == ["0", "0.00"]
+NAMES = ["non_local", "se", "static_gate", "identity", "eca"]
+SHAPES = {"small": (2, 32, 4, 4), "large": (3, 48, 20, 20)}
 
 
-def test_times_are_milliseconds_and_the_features_are_left_alone():
-    x = torch.rand(1, 1, 2, 2)
-    times = cost_table({"slow": Slow(), "fast": nn.ReLU()}, x)["ms"].astype(float)
-    assert 5 <= times["slow"] < 50
-    assert times["fast"] < 2
-    assert not x.requires_grad
+@pytest.fixture(scope="module")
+def frame():
+    return block_costs(NAMES, SHAPES, rounds=3)
+
+
+@pytest.fixture(scope="module")
+def sights():
+    return sight_table(NAMES, 32)
+
+
+def test_the_costs_of_modules_are_formatted():
+    costs = pd.DataFrame(
+        {"parameters": [36928, 0], "MFLOP": [1234.5678, 0.0], "ms": [1.234, 0.5]}, ["convolution", "none"]
+    )
+    table = module_cost_table(costs)
+    assert table.loc["convolution"].to_dict() == {"parameters": "36,928", "MFLOP": "1,234.57", "ms": "1.23"}
+    assert table.loc["none"].tolist() == ["0", "0.00", "0.50"]
+
+
+def test_a_table_of_costs_begins_with_the_cheapest(frame):
+    table = block_cost_table(frame, "parameters", 0)
+    assert list(table.columns) == ["small", "large"]
+    assert list(table.index) == ["identity", "eca", "static_gate", "se", "non_local", YARDSTICK]
+    assert list(table.loc["non_local"]) == ["2,192", f"{2 * 48**2 + 120 + 96:,}"]
+
+
+def test_the_figure_groups_blocks_by_what_they_weigh(frame, sights):
+    figure = block_cost_figure(frame, sights)
+    axes = figure.axes[0]
+    names = ["non_local", "se", "eca", "static_gate", "identity", YARDSTICK]
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    groups = ["pairs", "channels", "channels, fixed", "nothing", "no block"]
+    assert [text.get_text() for text in axes.texts] == groups
+    dots = [line for line in axes.lines if line.get_label() in SHAPES]
+    assert len(dots) == 2
+    small = frame[frame["shape"] == "small"].set_index("block")["time"]
+    assert list(dots[0].get_xdata()) == list(small[names])
+    plt.close(figure)
+
+
+def test_the_figure_in_words(frame, sights):
+    text = describe_block_cost_figure(frame, sights)
+    own = frame[frame["block"] == "non_local"]["time"]
+    assert f"pairs (non_local): {own.min():.1f} to {own.max():.1f} times SE's time." in text

@@ -14,6 +14,7 @@ from attn_tutorial.figures import (
     looking_figure,
     looking_table,
 )
+from attn_tutorial.figures.colours import markers
 
 KIND = {"preset": "quick", "fingerprint": "f", "clutter_version": 1, "backbone": "b", "types": "fragments+noise"}
 
@@ -131,7 +132,7 @@ def test_localisation_is_what_lies_on_the_own_tile_beyond_that_elsewhere():
     assert own["value"].tolist() == pytest.approx([0.3, 0.5])
     assert looking_table(maps, "grad_cam")["value"].tolist() == pytest.approx([0.4, 0.1, 0.2])
     assert looking_table(maps, mask="object")["value"].tolist() == pytest.approx([7.3, 7.5])
-    with pytest.raises(InputError, match="maps 'gates' was given; allowed are gate, grad_cam"):
+    with pytest.raises(InputError, match="`maps` must be one of 'gate', 'grad_cam', but got 'gates'"):
         looking_table(maps, "gates")
 
 
@@ -157,16 +158,22 @@ def test_runs_that_were_tested_on_other_clutter_have_their_scatter():
     assert "cbam +0.40 and +2.5 points" in describe_looking_figure(maps, accuracies)
 
 
-def test_variants_without_a_mark_of_their_own_are_numbered():
+def test_the_legend_has_the_marks_of_the_variants_that_are_drawn():
     maps = make_maps({"mine": {"spatial": [0.3, 0.5]}, "cbam": {"spatial": [0.1, 0.2]}})
     figure = looking_figure(maps, make_accuracies({"baseline": [60, 61], "mine": [62, 64], "cbam": [61, 61]}))
-    assert {"$1$", "$2$"} <= {line.get_marker() for line in figure.axes[0].lines}
-    assert [text.get_text() for text in figure.legends[0].texts] == ["mine", "cbam"]
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.texts] == ["mine", "cbam"]
+    marks = [line.get_marker() for line in legend.legend_handles]
+    assert marks == list(markers(["mine", "cbam"]).values())
+    assert set(marks) <= {line.get_marker() for line in figure.axes[0].lines}
 
 
 def test_nothing_measured_is_an_error_that_says_so():
     maps, accuracies = make_maps({"se": {"grad_cam": [0.4]}}), make_accuracies({"baseline": [60], "cbam": [61]})
-    with pytest.raises(InputError, match="none of these runs has both a measured map and a run of baseline"):
+    with pytest.raises(
+        InputError,
+        match="must have measured maps and a partner of baseline with the same seed, but none of these runs has both",
+    ):
         looking_figure(maps, accuracies)
     with pytest.raises(InputError, match="no lesion was measured"):
         lesion_figure(make_lesions({"se": {"none": [0]}}))

@@ -60,11 +60,11 @@ def test_more_seeds_train_only_what_is_missing(papermill, tmp_path, tiny_cifar):
     ("words", "message"),
     [
         (("-p", "presett", "smoke"), "'presett' is not a parameter of this notebook. Did you mean 'preset'?"),
-        (("-y", "{seeds: '2'}"), "seeds = '2' (str) is not allowed"),
-        (("-p", "runner", "parallel"), "runner = 'parallel'"),
-        (("-p", "study", "hedline"), "did you mean 'headline'"),
+        (("-y", "{seeds: '2'}"), "`seeds` must be"),
+        (("-p", "runner", "parallel"), "`runner` must be"),
+        (("-p", "study", "hedline"), "Did you mean 'headline'"),
         (("-p", "seeds", 5, "-p", "data", "shapes"), "given without a preset: data, seeds. Nothing would be trained"),
-        (("-p", "preset", "quik"), "did you mean 'quick'"),
+        (("-p", "preset", "quik"), "Did you mean 'quick'"),
         (("-p", "preset", "smoke", "-p", "data", "nowhere.zip"), "nowhere.zip"),
     ],
 )

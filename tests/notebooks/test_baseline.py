@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import torch
 
-from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.pages import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "baseline.ipynb"
 

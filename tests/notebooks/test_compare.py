@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from attn_tutorial.blocks import BLOCKS
-from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.pages import ParameterError
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare_blocks.ipynb"
 
@@ -47,8 +47,8 @@ def test_every_table_has_every_block(run, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"batch": 1}, "batch = 1"),
-        ({"rounds": 0}, "rounds = 0"),
+        ({"batch": 1}, "`batch` must be"),
+        ({"rounds": 0}, "`rounds` must be"),
         ({"round": 3}, "'round' is not a parameter.*Did you mean 'rounds'"),
     ],
 )

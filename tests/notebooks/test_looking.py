@@ -7,7 +7,7 @@ import pytest
 
 from attn_tutorial.ledger import Ledger, Record
 from attn_tutorial.ledger.record import Accuracy, Lesion, Localisation
-from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.pages import ParameterError
 from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
 
@@ -23,7 +23,8 @@ def run(monkeypatch, tmp_path):
 
     def run(page, **given):
         shown, said = {}, []
-        monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
+        for place in ("pages", "pages.parameters"):
+            monkeypatch.setattr(f"attn_tutorial.{place}.project_root", lambda: tmp_path)
         monkeypatch.setattr("attn_tutorial.figures.show_table", lambda frame, caption: shown.update({caption: frame}))
         monkeypatch.setattr("attn_tutorial.figures.show", lambda draw, alt, caption: shown.update({caption: draw()}))
         for module in ("IPython.display", "attn_tutorial.pages.measured"):
@@ -124,7 +125,7 @@ def test_what_the_ledger_says_of_looking(run, add):
     add(LOOKS, seeds=3)
     _, said, shown = run("where_does_it_look")
     assert (
-        "**Exploratory. shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured so."
+        "**Exploratory. shapes of a test; ResNet-8, width 32; preset quick**: 15 runs, of which 15 were measured."
         in said
     )
     mean = "beyond elsewhere, mean of severities 0, 5, 95 % t interval"
@@ -206,14 +207,14 @@ def test_a_preset_can_be_named(run, add, page):
     assert "No record of the study *main* is here yet." in said
     assert "preset quick" not in said
     assert "preset quick" not in str(list(shown))
-    with pytest.raises(ValueError, match="did you mean 'quick'"):
+    with pytest.raises(ValueError, match="Did you mean 'quick'"):
         run(page, preset="quik")
 
 
 @pytest.mark.parametrize("page", ["where_does_it_look", "lesions"])
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"canvases": 5}, "canvases = 5"), ({"sample": 64}, "Did you mean 'samples'")],
+    [({"canvases": 5}, "`canvases` must be"), ({"sample": 64}, "Did you mean 'samples'")],
     ids=["canvases", "name"],
 )
 def test_a_wrong_parameter_stops_the_page(run, page, given, message):

@@ -33,7 +33,7 @@ def test_the_block_is_mended_checked_and_put_through_the_study(papermill, tmp_pa
     result, notebook = papermill("-p", "results", tmp_path / "runs")
     assert result.returncode == 0, result.stderr[-2000:]
     text = shown(notebook, "text/plain")
-    assert "block 'std_gate' does not keep 1 of the 11 things" in text
+    assert "block 'std_gate' fails 1 of the 11 checks" in text
     assert "an input of shape (2, 32, 1, 1) gives NaN" in text
     assert text.count("✓") == 11
     assert "se tells them apart: False\nstd_gate tells them apart: True" in text

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from pydantic import PositiveInt
 
-from attn_tutorial.pages.parameters import ParameterError, Parameters, project_root, read_parameters
+from attn_tutorial.pages import ParameterError, Parameters, project_root, read_parameters
 
 
 class Settings(Parameters):
@@ -45,14 +45,14 @@ def test_valid_parameters_are_read_with_their_defaults() -> None:
     ("values", "texts"),
     [
         ({"presett": "quick"}, ["'presett' is not a parameter", "Did you mean 'preset'?"]),
-        ({"preset": "quik"}, ["preset = 'quik' (str)", "one of 'smoke', 'quick'", "Did you mean 'quick'?"]),
-        ({"seeds": 0}, ["seeds = 0 (int)", "a whole number > 0"]),
-        ({"seeds": 2.0}, ["seeds = 2.0 (float)"]),
-        ({"seeds": True}, ["seeds = True (bool)"]),
-        ({"lr": "1e-3"}, ["lr = '1e-3' (str)", "YAML reads 1e-3 as text", "0.001 or 1.0e-3"]),
-        ({"bias": "true"}, ["bias = 'true' (str)", "-p NAME True", "true without quotes"]),
-        ({"data": 3}, ["data = 3 (int)", "text or None"]),
-        ({"seeds": "many", "extra": 1}, ["seeds = 'many'", "'extra' is not a parameter"]),
+        ({"preset": "quik"}, ["`preset` must be one of 'smoke', 'quick', but got 'quik' (str).", "mean 'quick'?"]),
+        ({"seeds": 0}, ["`seeds` must be", "but got 0 (int).", "a whole number > 0"]),
+        ({"seeds": 2.0}, ["`seeds` must be", "but got 2.0 (float)."]),
+        ({"seeds": True}, ["`seeds` must be", "but got True (bool)."]),
+        ({"lr": "1e-3"}, ["`lr` must be", "but got '1e-3' (str).", "YAML reads 1e-3 as text", "0.001 or 1.0e-3"]),
+        ({"bias": "true"}, ["`bias` must be", "but got 'true' (str).", "-p NAME True", "true without quotes"]),
+        ({"data": 3}, ["`data` must be", "but got 3 (int).", "text or None"]),
+        ({"seeds": "many", "extra": 1}, ["but got 'many' (str)", "'extra' is not a parameter"]),
     ],
 )
 def test_a_wrong_parameter_is_explained(values: dict[str, object], texts: list[str]) -> None:
@@ -82,7 +82,7 @@ def test_a_cell_run_again_sees_the_names_of_later_cells() -> None:
 
 READ = """
 from pydantic import PositiveInt
-from attn_tutorial.pages.parameters import Parameters, read_parameters
+from attn_tutorial.pages import Parameters, read_parameters
 
 class Settings(Parameters):
     seeds: PositiveInt
@@ -138,6 +138,6 @@ def test_the_project_is_found_from_its_folders_and_from_elsewhere(
 
 def test_a_missing_project_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("attn_tutorial.pages.parameters.__file__", str(tmp_path / "attn_tutorial" / "notebook.py"))
+    monkeypatch.setattr("attn_tutorial.pages.parameters.__file__", str(tmp_path / "attn_tutorial" / "parameters.py"))
     with pytest.raises(FileNotFoundError, match="clone of the repository"):
         project_root()

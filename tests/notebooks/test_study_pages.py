@@ -10,7 +10,7 @@ import pytest
 from attn_tutorial.analysis.statistics import minimal_detectable_effect
 from attn_tutorial.ledger import Ledger, Record
 from attn_tutorial.ledger.record import Accuracy, Lesion
-from attn_tutorial.pages.parameters import ParameterError
+from attn_tutorial.pages import ParameterError
 from attn_tutorial.spec import Images
 from attn_tutorial.study import Preset, Study
 
@@ -27,7 +27,8 @@ def run(monkeypatch, tmp_path):
     for module in ("attn_tutorial.figures", "attn_tutorial.pages.results"):
         monkeypatch.setattr(f"{module}.show_table", lambda frame, caption: shown.update({caption: frame}))
         monkeypatch.setattr(f"{module}.show", lambda draw, alt, caption: shown.update({caption: (draw(), alt)}))
-    monkeypatch.setattr("attn_tutorial.pages.parameters.project_root", lambda: tmp_path)
+    for place in ("pages", "pages.parameters"):
+        monkeypatch.setattr(f"attn_tutorial.{place}.project_root", lambda: tmp_path)
 
     def run(name, **given):
         namespace = {"__name__": "__main__"}
@@ -54,7 +55,13 @@ def record(run, study, preset, rows, **changes):
 
 def accuracies(run, share, step=0.0):
     return [
-        Accuracy(types=types, severity=severity, accuracy=share - step * severity, images=2000)
+        Accuracy(
+            split=run.spec.evaluation.split,
+            types=types,
+            severity=severity,
+            accuracy=share - step * severity,
+            images=2000,
+        )
         for types in run.spec.evaluation.types
         for severity in range(6)
     ]
@@ -230,10 +237,10 @@ def test_costs_are_measured_and_set_against_the_gains_in_the_ledger(run, ledger)
 @pytest.mark.parametrize(
     ("page", "given", "message"),
     [
-        ("protocol", {"sd": 0.0}, "sd = 0"),
-        ("protocol", {"power": 1.0}, "power = 1"),
-        ("what_it_costs", {"rounds": 0}, "rounds = 0"),
-        ("findings", {"results": 3}, "results = 3"),
+        ("protocol", {"sd": 0.0}, "`sd` must be"),
+        ("protocol", {"power": 1.0}, "`power` must be"),
+        ("what_it_costs", {"rounds": 0}, "`rounds` must be"),
+        ("findings", {"results": 3}, "`results` must be"),
         ("what_it_costs", {"round": 3}, "'round' is not a parameter.*Did you mean 'rounds'"),
     ],
     ids=["sd", "power", "rounds", "results", "misspelt"],

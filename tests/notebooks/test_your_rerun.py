@@ -128,9 +128,9 @@ def test_an_empty_ledger_says_what_to_run_and_shows_the_published_side(papermill
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("-p", "margin", "0"), "margin = 0"),
+        (("-p", "margin", "0"), "`margin` must be"),
         (("-p", "results", "nowhere"), "results 'nowhere' was given, which is no folder"),
-        (("-p", "preset", "quik"), "did you mean 'quick'"),
+        (("-p", "preset", "quik"), "Did you mean 'quick'"),
     ],
 )
 def test_bad_parameters_stop_the_page(papermill, words, message):

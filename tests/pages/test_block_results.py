@@ -3,9 +3,8 @@ from scipy import stats
 
 from attn_tutorial.ledger import Ledger, Record, held_in
 from attn_tutorial.ledger.record import Accuracy
-from attn_tutorial.pages import block_results as findings
-from attn_tutorial.pages import standing
-from attn_tutorial.pages.block_results import find, sentences, show_findings
+from attn_tutorial.pages import block_results, show_block_results, standing
+from attn_tutorial.pages.block_results import difference_sentences, find_block_results
 from attn_tutorial.spec import Images
 from attn_tutorial.study import Study
 
@@ -53,8 +52,8 @@ def ledger(tmp_path):
 def said(monkeypatch):
     """What is displayed, in order: texts, and tables as pairs of caption and frame."""
     shown = []
-    monkeypatch.setattr(findings, "display", lambda markdown: shown.append(markdown.data))
-    monkeypatch.setattr(findings, "show_table", lambda frame, caption: shown.append((caption, frame)))
+    monkeypatch.setattr(block_results, "display", lambda markdown: shown.append(markdown.data))
+    monkeypatch.setattr(block_results, "show_table", lambda frame, caption: shown.append((caption, frame)))
     return shown
 
 
@@ -62,22 +61,22 @@ def test_presets_and_image_sets_stand_apart_and_smoke_is_left_out(add, ledger):
     add({"baseline": [0.6], "se": [0.7]})
     add({"baseline": [0.5], "se": [0.3]}, images=SHAPES)
     add({"baseline": [0.1], "se": [0.1]}, preset="smoke", images=SHAPES)
-    found = find(ledger, ("se",))
-    assert sorted(finding.about.split("; ")[1] for finding in found) == ["photos of a test", "shapes of a test"]
-    for finding in found:
-        assert "preset quick; seeds: 1" in finding.about
-        assert set(finding.frame["variant"]) == {"baseline", "se"}
-        assert finding.frame["fingerprint"].nunique() == finding.frame["preset"].nunique() == 1
+    found = find_block_results(ledger, ("se",))
+    assert sorted(result.about.split("; ")[1] for result in found) == ["photos of a test", "shapes of a test"]
+    for result in found:
+        assert "preset quick; seeds: 1" in result.about
+        assert set(result.frame["variant"]) == {"baseline", "se"}
+        assert result.frame["fingerprint"].nunique() == result.frame["preset"].nunique() == 1
 
 
 def test_each_run_is_shown_once_and_other_networks_of_the_same_name_apart(add, ledger):
     add({"baseline": [0.6], "se": [0.7], "non_local": [0.65]})
     # `se` is the very run of the headline. `non_local` is not: there it sits behind the units of the last stages.
     add({"se": [0.7], "eca": [0.62], "non_local": [0.3]}, study=SINGLE)
-    first, second = find(ledger, ("se", "eca", "non_local"))
+    first, second = find_block_results(ledger, ("se", "eca", "non_local"))
     assert first.frame["variant"].unique().tolist() == ["baseline", "se", "eca", "non_local"]
     assert second.frame["variant"].unique().tolist() == ["baseline", "non_local"]
-    accuracies = [finding.frame.query("variant == 'non_local'")["accuracy"].max() for finding in (first, second)]
+    accuracies = [result.frame.query("variant == 'non_local'")["accuracy"].max() for result in (first, second)]
     assert accuracies == pytest.approx([65, 30])
 
 
@@ -85,26 +84,26 @@ def test_holm_counts_the_blocks_of_the_study_and_not_those_on_the_page(add, ledg
     baseline = [0.60, 0.61, 0.62, 0.63]
     # p = 0.013 alone: below 0.05 for one block, not for the many of the study `main`.
     add({"baseline": baseline, "se": [0.60 + gain for gain in (0.010, 0.017, 0.027, 0.051)]})
-    [finding] = find(ledger, ("se",))
-    assert finding.family == Study.load("main").family
-    assert "differs, but not after Holm" in sentences(finding.frame, finding.baseline, finding.family)[0]
-    assert sentences(finding.frame)[0].endswith("4 seeds: differs.")
-    show_findings(("se",), tmp_path)
+    [result] = find_block_results(ledger, ("se",))
+    assert result.family == Study.load("main").family
+    assert "differs, but not after Holm" in difference_sentences(result.frame, result.reference, result.family)[0]
+    assert difference_sentences(result.frame)[0].endswith("4 seeds: differs.")
+    show_block_results(("se",), tmp_path)
     assert "differs, but not after Holm" in said[2]
 
 
-def test_a_run_that_diverged_is_no_finding(add, ledger):
+def test_a_run_that_diverged_is_not_a_result(add, ledger):
     add({"baseline": [0.6]})
     add({"se": [0.1]}, status="diverged")
-    assert find(ledger, ("se",)) == []
+    assert find_block_results(ledger, ("se",)) == []
 
 
 def test_several_seeds_give_scipys_interval(add, ledger):
     add({"baseline": [0.60, 0.70, 0.80], "se": [0.61, 0.715, 0.811], "cbam": [0.605, 0.69, 0.809]})
-    [finding] = find(ledger, ("se", "cbam"))
+    [result] = find_block_results(ledger, ("se", "cbam"))
     paired = stats.ttest_rel([61, 71.5, 81.1], [60, 70, 80])
     low, high = paired.confidence_interval(0.95)
-    se, cbam = sentences(finding.frame)
+    se, cbam = difference_sentences(result.frame)
     assert se == (
         f"`se`: +1.20 points against the baseline, 95 % t interval [{low:+.2f}, {high:+.2f}], "
         "paired over 3 seeds: interval excludes 0 (not tested)."
@@ -114,16 +113,16 @@ def test_several_seeds_give_scipys_interval(add, ledger):
 
 def test_differences_that_are_the_same_in_all_seeds_give_no_interval(add, ledger):
     add({"baseline": [0.50, 0.625], "se": [0.75, 0.875]})
-    [finding] = find(ledger, ("se",))
-    assert sentences(finding.frame) == [
+    [result] = find_block_results(ledger, ("se",))
+    assert difference_sentences(result.frame) == [
         "`se`: +25.00 points against the baseline, paired over 2 seeds: the seeds do not differ: no interval."
     ]
 
 
 def test_one_seed_says_that_it_gives_no_interval(add, ledger):
     add({"baseline": [0.6], "se": [0.7, 0.5]})
-    [finding] = find(ledger, ("se",))
-    assert sentences(finding.frame) == [
+    [result] = find_block_results(ledger, ("se",))
+    assert difference_sentences(result.frame) == [
         "`se`: +10.00 points against the baseline, from one seed. "
         "One seed gives no interval, so nothing can be concluded."
     ]
@@ -131,14 +130,14 @@ def test_one_seed_says_that_it_gives_no_interval(add, ledger):
 
 def test_without_a_baseline_there_is_no_difference(add, ledger):
     add({"se": [0.7]})
-    [finding] = find(ledger, ("se",))
-    assert "no run of the baseline has the same seed" in sentences(finding.frame)[0]
+    [result] = find_block_results(ledger, ("se",))
+    assert "no run of the baseline has the same seed" in difference_sentences(result.frame)[0]
 
 
 def test_the_published_and_the_readers_own_are_shown_apart(add, said, tmp_path):
     add({"baseline": [0.6], "se": [0.7]})
     add({"eca": [0.62]}, study=SINGLE, folder="runs")
-    show_findings(("se", "eca"), tmp_path)
+    show_block_results(("se", "eca"), tmp_path)
     published, table, sentence, own, own_table, *_, how = said
     assert published == "**Published records**, in `data/results/`\n\nThere is no finished run of `eca` here."
     assert own == "**Your own records**, in `data/runs/`\n\nThere is no finished run of `se` here."
@@ -151,22 +150,22 @@ def test_the_published_and_the_readers_own_are_shown_apart(add, said, tmp_path):
 
 
 def test_an_empty_folder_is_said_to_be_empty(said, tmp_path):
-    show_findings(("bam", "se+spatial"), tmp_path)
+    show_block_results(("bam", "se+spatial"), tmp_path)
     assert [text.splitlines()[-1] for text in said[:2]] == ["There is no finished run of `bam`, `se+spatial` here."] * 2
 
 
 def test_what_is_not_of_the_main_study_is_called_exploratory(add, ledger):
     add({"baseline": [0.6], "se": [0.7]})
     add({"baseline": [0.6], "non_local": [0.3]}, study=SINGLE)
-    first, second = find(ledger, ("se", "non_local"))
+    first, second = find_block_results(ledger, ("se", "non_local"))
     assert first.about.startswith(f"Pilot: {Study.load('main').title}")
     assert second.about.startswith("Exploratory: ")
 
 
 def test_the_main_study_is_a_pilot_until_it_can_be_tested(add, ledger):
     add({"baseline": [0.6] * 4, "se": [0.7] * 4, "cbam": [0.7] * 3})
-    [finding] = find(ledger, ("se", "cbam"))
-    assert finding.about.startswith(Study.load("main").title)
+    [result] = find_block_results(ledger, ("se", "cbam"))
+    assert result.about.startswith(Study.load("main").title)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +185,4 @@ def test_a_caption_says_how_much_weight_runs_have(add, ledger, study, preset, sa
 
 def test_a_misspelt_variant_is_refused(ledger):
     with pytest.raises(ValueError, match=r"variant must be one of .* but got 'non_locall'\. Did you mean 'non_local'"):
-        find(ledger, ("se", "non_locall"))
+        find_block_results(ledger, ("se", "non_locall"))

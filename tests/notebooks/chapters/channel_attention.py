@@ -10,7 +10,7 @@ MESSAGES = [
     "RuntimeError: The size of tensor a (7) must match the size of tensor b (32)",
     "32 channels, 33 gates",
     "RuntimeError: The size of tensor a (32) must match the size of tensor b (33)",
-    "ValueError: block 'eca': kernel=4 is not allowed: it must be odd",
+    "ValueError: block 'eca': kernel must be odd, or None to follow from the channels, but got 4",
     "3,072 weights, of which 1,024 do something; ECA has 3",
     "squeeze: wrong, because each number is 35 times what it should be",
 ]
