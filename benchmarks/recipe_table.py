@@ -28,7 +28,7 @@ def main(results: Path, preset: str, out: Path) -> None:
     runs = frames[0]
     means = runs.groupby("variant", sort=False)["accuracy"].mean().rename("accuracy").reset_index()
     means["difference"] = (means["accuracy"] - means.loc[means["variant"] == "as it is", "accuracy"].item()).round(3)
-    shared = runs.iloc[0][["source", "samples", "images", "clutter_version"]].to_dict()
+    shared = runs.iloc[0][["source", "samples", "images"]].to_dict()
     table = means.assign(**shared, seeds=runs["seed"].nunique())
     table.to_csv(out, index=False, lineterminator="\n")
     click.echo(f"{out}\n{pd.read_csv(out).to_string()}")

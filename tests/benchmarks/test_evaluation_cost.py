@@ -1,4 +1,4 @@
-"""The benchmark of the evaluation counts what it should, at sizes that take seconds; its times are not judged here."""
+"""The benchmark of the evaluation counts what it should, at sizes that take seconds; its times are not tested."""
 
 from pathlib import Path
 from runpy import run_path
@@ -26,6 +26,6 @@ def test_every_image_that_passes_the_network_is_counted(block, passed, test_imag
     about = {"data": {"name": "shapes"}, "training": {"samples": 128}, "evaluation": evaluation}
     spec = RunSpec.parse(about | ({"block": block} if block else {}))
     measured = names["measure"](spec, test_images, train)
-    grad_cam = 2 * 20  # the pass that names the class, and that of Grad-CAM
+    grad_cam = 2 * 20  # the pass that predicts the class, and the pass of Grad-CAM
     assert measured["images passed"] == passed + grad_cam
     assert measured["evaluation ÷ its passes"] > 0
