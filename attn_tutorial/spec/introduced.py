@@ -9,6 +9,8 @@ A field without a default, such as `training.samples`, is not listed: every reco
 
 from typing import Any
 
+from attn_tutorial.spec.paths import nested
+
 INTRODUCED: dict[str, Any] = {
     "data.train_images": None,
     "training.batch_size": 128,
@@ -99,15 +101,4 @@ def _completed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     return complete
 
 
-def _tree(values: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, value in values.items():
-        *parts, field = path.split(".")
-        place = tree
-        for part in parts:
-            place = place.setdefault(part, {})
-        place[field] = value
-    return tree
-
-
-_TREE = _tree(INTRODUCED)  # once, because ledgers read ten thousand records at a time
+_TREE = nested(INTRODUCED)  # once, because ledgers read ten thousand records at a time

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from attn_tutorial.spec import Part, SpecError
+from attn_tutorial.spec.paths import nested
 from attn_tutorial.study.changes import Change
 
 _LABEL = "label"
@@ -41,7 +42,7 @@ class Grid(Part):
             for point in points:
                 given = {**self.fixed, **point, **dict(zip(self.product, values, strict=True))}
                 kept = {axis: value for axis, value in given.items() if axis != _LABEL and self._used(axis, given)}
-                name, change = self._named(given), _nested(kept)
+                name, change = self._named(given), nested(kept)
                 if made.get(name, change) != change:
                     raise SpecError(
                         f"name must give every variant another name, but {self.name!r} calls two variants {name!r}. "
@@ -120,15 +121,3 @@ def _word(axis: str, value: Any) -> str:
     if isinstance(value, dict):  # such as a value of `widened`
         return " ".join(map(str, value.values()))
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _nested(change: Change) -> Change:
-    """Return fields with dots in their names as fields of parts."""
-    nested: Change = {}
-    for axis, value in change.items():
-        *parts, field = axis.split(".")
-        place = nested
-        for part in parts:
-            place = place.setdefault(part, {})
-        place[field] = value
-    return nested
