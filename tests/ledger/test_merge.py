@@ -86,3 +86,14 @@ def test_folders_that_cannot_be_merged_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(LedgerError, match="merged into itself"):
         merge([tmp_path / "a"], tmp_path / "a" / ".." / "a")
+
+
+def test_tests_that_one_side_lacks_are_added_to_the_same_network(tmp_path, runs, make_record):
+    one, other = make_record(runs[0], weights_sha256="a" * 64), make_record(runs[0], weights_sha256="a" * 64)
+    veiled = other.accuracy[3].model_copy(update={"types": "veil"})
+    Ledger(tmp_path / "here").add(one)
+    Ledger(tmp_path / "there").add(other.model_copy(update={"accuracy": [*other.accuracy[:2], veiled]}))
+    merged = merge([tmp_path / "there"], tmp_path / "here")
+    assert merged.extended == [runs[0].run_id]
+    assert Ledger(tmp_path / "here").get(runs[0]).accuracy == [*one.accuracy, veiled]
+    assert merge([tmp_path / "there"], tmp_path / "here").there == [runs[0].run_id]
