@@ -3,7 +3,10 @@ from .images import ImageSet as ImageSet
 from .images import load_images as load_images
 from .names import CLASS_COUNT as CLASS_COUNT
 from .names import DATASETS as DATASETS
+from .names import SIZES as SIZES
 from .names import SPLITS as SPLITS
 from .names import TILE as TILE
+from .resizing import resize_images as resize_images
 from .store import Prepared as Prepared
 from .store import prepare as prepare
+from .store import prepare_size as prepare_size

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attn_tutorial.datasets.names import SPLITS
+from attn_tutorial.datasets.names import SPLITS, TILE
 from attn_tutorial.datasets.philox import below
 from attn_tutorial.datasets.pixels import packed, padded, unpacked
-from attn_tutorial.datasets.store import prepare
+from attn_tutorial.datasets.store import prepare_size
 from attn_tutorial.errors import InputError, check_choice
 
 _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
@@ -131,6 +131,11 @@ class ImageSet:
         return torch.where(position == except_image[:, None], other[slot], position)
 
     @cached_property
+    def kept(self) -> dict[tuple[int, ...], Tensor]:
+        """What `clutter.smaller` has made of these images, so that it is made only once."""
+        return {}
+
+    @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return slots sorted by class: the position that each one stands for, and the next position in its class.
 
@@ -163,8 +168,10 @@ class ImageSet:
         return order[shown], order[lender(shown + 1)], first, count
 
 
-def load_images(name: str, split: str, root: str | Path = "data", source: str | Path | None = None) -> ImageSet:
-    """Return one split of an image set; the first call decodes and caches the set.
+def load_images(
+    name: str, split: str, root: str | Path = "data", source: str | Path | None = None, size: int = TILE
+) -> ImageSet:
+    """Return one split of an image set; what the first call decodes, or resizes, is cached.
 
     The last 10 % of each class of the training file are "val", the rest "train"; the last 20 % of each class of the
     test file are "bank" (reserved for fragments), the rest "test". The order is the file's: by class, then file name;
@@ -175,17 +182,19 @@ def load_images(name: str, split: str, root: str | Path = "data", source: str | 
         split: "train", "val", "test" or "bank".
         root: the data folder.
         source: folder or archive of CIFAR-10; by default $ATTN_TUTORIAL_CIFAR10, else what is in `root`/raw.
+        size: side of the images in pixels: 16, 24 or 32. Their own is 32; for another size the images, their masks and
+            the bank are resized (`resize_images`). A resized set has a fingerprint and a source of its own.
 
     Raises:
-        InputError: unknown name or split; the message names the nearest match.
-        ImageSourceError: see `prepare`.
+        InputError: unknown name or split (the message names the nearest match), or another size.
+        ImageSourceError: see `prepare` and `prepare_size`.
 
     """
     check_choice("split", split, SPLITS)
-    prepared = prepare(name, root, source)
+    prepared = prepare_size(name, root, source, size)
     file, first, _ = next(cut for cut in _CUTS if split in cut[1:])
-    size = prepared.first_split[file]
-    part = slice(0, size) if split == first else slice(size, None)
+    count = prepared.first_split[file]
+    part = slice(0, count) if split == first else slice(count, None)
     masks = prepared.folder / f"{file}_masks.npy"
     return ImageSet(
         images=_mapped(prepared.folder / f"{file}_images.npy")[part][..., :3],
@@ -198,7 +207,7 @@ def load_images(name: str, split: str, root: str | Path = "data", source: str | 
         fingerprint=prepared.fingerprint,
         masks=_mapped(masks)[part] if masks.exists() else None,
         may_lend=_mapped(prepared.folder / f"{file}_may_lend.npy")[part],
-        fragments=load_images(name, "bank", root, source) if split == "test" else None,
+        fragments=load_images(name, "bank", root, source, size) if split == "test" else None,
     )
 
 

@@ -1,7 +1,6 @@
 """Splits of an image set as tensors."""
 
 import io
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,13 +139,6 @@ def test_to_moves_every_tensor(folder: Path, root: Path) -> None:
     moved = load_images("cifar10", "val", root, folder).to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
     assert [tensor.device.type for tensor in tensors] == ["meta"] * 4
-
-
-@pytest.fixture(scope="module")
-def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not os.environ.get("ATTN_TUTORIAL_CIFAR10"):
-        pytest.skip("ATTN_TUTORIAL_CIFAR10 is not set: CIFAR-10 itself is not tested")
-    return tmp_path_factory.mktemp("real")
 
 
 @pytest.mark.cifar

@@ -112,6 +112,19 @@ def test_fingerprint_is_of_pixels_and_labels(tmp_path: Path) -> None:
     assert here.fingerprint == digest.hexdigest()
 
 
+def test_fingerprint_is_of_every_image() -> None:
+    """Also where there are so many that they are read in pieces."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
+    digest = hashlib.sha256()
+    for file, count in (("train", 9001), ("test", 4096)):
+        arrays[f"{file}_images"] = rng.integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
+        arrays[f"{file}_labels"] = rng.integers(0, 10, count)
+        digest.update(f"{file}_images ({count}, 2, 2, 3)".encode() + arrays[f"{file}_images"].tobytes())
+        digest.update(f"{file}_labels ({count},)".encode() + arrays[f"{file}_labels"].astype("<i8").tobytes())
+    assert store._fingerprint(arrays) == digest.hexdigest()
+
+
 def test_what_auto_takes(tmp_path: Path, few_shapes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "data"
     assert available_cifar10(root) is None
