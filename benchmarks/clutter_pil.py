@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from attn_tutorial.clutter import Clutter
 from attn_tutorial.clutter.draws import Draws, Stream
-from attn_tutorial.clutter.layers import fragments, mosaic, noise, strokes, veil
+from attn_tutorial.clutter.layers import crowd, fragments, mosaic, noise, strokes, surround, veil
 from attn_tutorial.clutter.noise_bank import FIELDS, PERIOD
 from attn_tutorial.clutter.severity import LEAST_VISIBLE, check_severity
 from attn_tutorial.datasets import ImageSet
@@ -29,8 +29,8 @@ Mask = NDArray[np.bool_]
 class PilClutter(Dataset):
     """Gives the canvas, visible mask and object mask (None where the images have no masks) of each image of a set.
 
-    Everything that needs no canvas is made beforehand: images and noise fields are Pillow images, and the words of all
-    images are drawn at once.
+    Everything that needs no canvas is made beforehand: images, their smaller copies and noise fields are Pillow images,
+    and the words of all images are drawn at once.
     """
 
     def __init__(self, image_set: ImageSet, clutter: Clutter, epoch: int = 0):
@@ -51,6 +51,12 @@ class PilClutter(Dataset):
         cells = math.ceil(clutter.canvas / (self.tile // 4)) ** 2
         most_fragments = self.levels[max(self.severities)].count
         most_strokes = strokes.LEVELS[max(self.severities)][0]
+        most_pieces, most_whole = (layer.LEVELS[max(self.severities)][0] for layer in (surround, crowd))
+        # Beside a target of 32 px, and rounded for others.
+        self.piece_sizes = [math.floor(size * self.tile / TILE + 0.5) for _, size in surround.LEVELS]
+        self.whole_sizes = [math.floor(size * self.tile / TILE) for _, size in crowd.LEVELS]
+        used = {self.whole_sizes[s] for s in self.severities if s} if "crowd" in clutter.types else set()
+        self.smaller = {size: as_pillow(smaller(pool.images, size)) for size in used}
         counts = {Stream.SEVERITY: 1, Stream.TILE: 1, noise.Stream.NOISE: 1}
         for name, wanted in {
             "fragments": {
@@ -60,6 +66,8 @@ class PilClutter(Dataset):
             "strokes": {strokes.Stream.STROKE_PLACE: most_strokes, strokes.Stream.STROKE_COLOUR: most_strokes},
             "mosaic": {mosaic.Stream.MOSAIC_SOURCE: 1, mosaic.Stream.MOSAIC_ORDER: 4 * math.ceil(cells / 16)},
             "veil": {veil.Stream.VEIL_SOURCE: 1, veil.Stream.VEIL_ORDER: 4},
+            "surround": {surround.Stream.SURROUND_SOURCE: most_pieces, surround.Stream.SURROUND_PLACE: most_pieces},
+            "crowd": {crowd.Stream.CROWD_SOURCE: most_whole, crowd.Stream.CROWD_PLACE: most_whole},
         }.items():
             counts |= wanted if name in clutter.types else {}
         draws = Draws((clutter.seed, SPLITS.index(image_set.split)), image_set.index, epoch)
@@ -84,6 +92,19 @@ class PilClutter(Dataset):
                 self.pick(words[mosaic.Stream.MOSAIC_SOURCE][0], i), words[mosaic.Stream.MOSAIC_ORDER], side
             )
             canvas = mixed(canvas, behind, mosaic.LEVELS[severity])
+        if "surround" in types:
+            size, largest = self.piece_sizes[severity], max(self.piece_sizes)
+            for j in range(surround.LEVELS[severity][0]):
+                source, place = words[surround.Stream.SURROUND_SOURCE][j], words[surround.Stream.SURROUND_PLACE][j]
+                u, v = self.piece(source, size, largest)
+                piece = self.pool[self.pick(source, i)].crop((u, v, u + size, v + size))
+                canvas.paste(piece, tuple(below(word, side) - size // 2 for word in place[:2]))
+        if "crowd" in types:
+            size = self.whole_sizes[severity]
+            for j in range(crowd.LEVELS[severity][0]):
+                source, place = words[crowd.Stream.CROWD_SOURCE][j], words[crowd.Stream.CROWD_PLACE][j]
+                whole = self.smaller[size][self.pick(source, i)]
+                canvas.paste(whole, tuple(below(word, side) - size // 2 for word in place[:2]))
         shown = self.images[i]
         if "veil" in types:
             over = self.shuffled(self.pick(words[veil.Stream.VEIL_SOURCE][0], i), words[veil.Stream.VEIL_ORDER], tile)
@@ -102,7 +123,7 @@ class PilClutter(Dataset):
             for source, place in zip(sources, places, strict=True):
                 (left, top), overlap = self.slide(place, (x, y), level.size, budget)
                 budget -= overlap
-                u, v = self.piece(source, level.size)
+                u, v = self.piece(source, level.size, max(level.size for level in self.levels))
                 piece = self.pool[self.pick(source, i)].crop((u, v, u + level.size, v + level.size))
                 canvas.paste(piece, (left, top))
                 visible[max(top, 0) : max(top + level.size, 0), max(left, 0) : max(left + level.size, 0)] = False
@@ -131,9 +152,8 @@ class PilClutter(Dataset):
             chosen = (chosen + 1) % len(members)
         return members[chosen]
 
-    def piece(self, words: list[int], size: int) -> tuple[int, int]:
+    def piece(self, words: list[int], size: int, largest: int) -> tuple[int, int]:
         """Return the corner in its image of the piece that two words choose; its centre serves pieces of every size."""
-        largest = max(level.size for level in self.levels)
         u, v = (largest // 2 + below(word, self.tile - largest + 1) - size // 2 for word in words[2:])
         return u, v
 
@@ -184,6 +204,19 @@ class PilClutter(Dataset):
 
 def as_pillow(images: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(np.ascontiguousarray(image)) for image in images.numpy()]
+
+
+def smaller(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Return images resized by a box filter, uint8 (N, size, size, 3), with halves rounded up."""
+    side = images.shape[1]
+    # How many of the parts that make up a new pixel lie in each old one, if each old pixel is cut into `size` parts.
+    shares = np.eye(side).repeat(size, axis=0).reshape(size, side, side).sum(1)
+    resized = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    for start in range(0, len(images), 1000):
+        channels = images[start : start + 1000].numpy().transpose(0, 3, 1, 2).astype(np.float64)
+        sums = (shares @ channels @ shares.T).astype(np.int64)  # exact: whole numbers far below 2^53
+        resized[start : start + 1000] = ((sums + side**2 // 2) // side**2).transpose(0, 2, 3, 1)
+    return torch.from_numpy(resized)
 
 
 def below(word: int, bound: int) -> int:

@@ -2,9 +2,14 @@ from .batches import Batches as Batches
 from .batches import to_input as to_input
 from .dataset import ClutterDataset as ClutterDataset
 from .export import export_canvases as export_canvases
+from .names import AXES as AXES
+from .names import BACKGROUND_TYPES as BACKGROUND_TYPES
 from .names import CLUTTER_TYPES as CLUTTER_TYPES
+from .names import OCCLUSION_TYPES as OCCLUSION_TYPES
 from .names import SEEN_TYPES as SEEN_TYPES
 from .names import SEVERITIES as SEVERITIES
+from .names import UNSEEN_TYPES as UNSEEN_TYPES
+from .names import axis_of as axis_of
 from .renderer import CanvasBatch as CanvasBatch
 from .renderer import Clutter as Clutter
 from .transform import AddClutter as AddClutter

@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import attn_tutorial
+from attn_tutorial.clutter.checks import pool_of
 from attn_tutorial.clutter.layers import load_layers
-from attn_tutorial.clutter.names import ALWAYS_DRAWN, versions_drawn
+from attn_tutorial.clutter.names import ALWAYS_DRAWN, OCCLUSION_TYPES, axis_of, versions_drawn
 from attn_tutorial.clutter.renderer import Clutter
 from attn_tutorial.clutter.severity import LEAST_VISIBLE, check_severity
 from attn_tutorial.datasets.images import ImageSet
 
 CARD = "CARD.md"
 TITLE = "# Clutter canvases"
+_RECORDED = ("fragments", "surround", "crowd")
+"""The types whose images the record names: its fragments."""
 _IMAGES_LICENCE = {
     "cifar10": (
         "The images are CIFAR-10's (Krizhevsky, *Learning multiple layers of features from tiny images*, technical "
@@ -36,8 +39,11 @@ _FILES = {
 | `object_mask` | bool (N, H, H) | the pixels that show the object on it; only where the images have masks |
 | `visible_pixels` | int64 (N,) | how many pixels show the tile |
 | `fragment_id`, `fragment_class` | int64 (N, K) | each fragment's image (its place in its file) and class; -1: none |
+| `fragment_layer` | text (K,) | the clutter type of each fragment |
 | `index` | int64 (N,) | the image's place in its file |
-| `classes` | text | the names of the classes |""",
+| `classes` | text | the names of the classes |
+
+Fragments are pieces of other images (`fragments`, `surround`) and smaller whole images (`crowd`).""",
     "png": """\
 | file | |
 |---|---|
@@ -48,7 +54,8 @@ _FILES = {
 
 `index` is the image's place in its file. `labels.csv` also has the class of the tile (`label` and its name `class`),
 the severity, the tile's place (`tile_x`, `tile_y`, `tile_width`, `tile_height`, in pixels), `visible_pixels` (how many
-show the tile), and the fragments' images (places in their file) and classes, separated by spaces.""",
+show the tile), and of the fragments their images (places in their file), classes and clutter types, separated by
+spaces. Fragments are pieces of other images (`fragments`, `surround`) and smaller whole images (`crowd`).""",
 }
 _CONTROLS = {
     ("tile", "removed"): "the tile is left out: no pixel shows it, and the records say where it would be",
@@ -70,8 +77,8 @@ def data_card(
         images: what the canvases show.
         clutter: how they were made.
         format: how they are stored, "npz" or "png".
-        arrays: their records: `label` and `visible_pixels`, (N,) each.
-        fragments: the images that fragments were cut from, where they were given.
+        arrays: their records: `label` and `visible_pixels`, (N,) each; `fragment_class` (N, K), `fragment_layer` (K,).
+        fragments: the images that distractors were cut from, where they were given.
 
     """
     side, extent = clutter.canvas, images.images.shape[1]
@@ -85,8 +92,9 @@ def data_card(
     return f"""\
 {TITLE}: {images.name} {images.split}, {"+".join(clutter.types)}, severity {", ".join(map(str, severities))}
 
-{len(images):,} pictures of {side}×{side} pixels. Each shows one image of {extent}×{extent} pixels (the tile) at a
-random place, among clutter, with an exact record of where everything is.
+{len(images):,} pictures of {side}×{side} pixels. Each shows one image of {extent}×{extent} pixels (the tile,
+{extent**2 * 100 / side**2:.0f} % of the picture's area) at a random place, among clutter, with an exact record of where
+everything is.
 
 ## What is here
 
@@ -111,7 +119,15 @@ clutter benchmark: {versions}.
 |---|---|
 {_rows(_origin(images, clutter, fragments))}
 
-What the benchmark draws at this severity; a type that is not among the types above stays at severity 0:
+Types on the axis *background* are drawn behind the tile and touch no pixel of it. Types on the axis *occlusion* are
+drawn over the tile or in it:
+
+| type | axis | what it draws |
+|---|---|---|
+{_rows((name, axis_of(name), load_layers()[name].description) for name in clutter.types)}
+
+What the benchmark draws at this severity, beside a tile of {extent} px; a type that is not among the types above stays
+at severity 0:
 
 | type | severity | strength |
 |---|---|---|
@@ -132,15 +148,16 @@ fragments' sources. Choose settings on other splits than the one that you report
 
 ## Limits
 
-- The clutter is synthetic: squares, noise, lines and blends, not scenes. Findings need not hold for real scenes.
-{_limits(clutter)}- Classes, and mistakes in the labels, are the source's.
+- The clutter is synthetic: squares, small images, noise, lines and blends, not scenes. Findings need not hold for real
+  scenes.
+{_limits(clutter, arrays)}- Classes, and mistakes in the labels, are the source's.
 - Each image has one canvas per seed: repeat with other seeds for the spread that comes from the clutter alone.
 - Not for deciding anything about people.
 """
 
 
 def _origin(images: ImageSet, clutter: Clutter, fragments: ImageSet | None) -> list[tuple[str, object]]:
-    pool = fragments or images.fragments or images
+    pool = pool_of(images, fragments)
     if pool is images:
         lent = "the same images"
     else:
@@ -151,18 +168,30 @@ def _origin(images: ImageSet, clutter: Clutter, fragments: ImageSet | None) -> l
         ("images", images.source),
         ("split", f"`{images.split}`"),
         ("fingerprint (sha256) of the whole set", f"`{images.fingerprint}`"),
-        ("fragments, mosaics and veils come from", lent),
+        ("the images in the clutter come from", lent),
         ("seed", clutter.seed),
     ]
 
 
-def _limits(clutter: Clutter) -> str:
+def _limits(clutter: Clutter, arrays: dict[str, NDArray[Any]]) -> str:
     """Return what limits these canvases in particular, a line each."""
-    controls = [text for (name, value), text in _CONTROLS.items() if getattr(clutter, name) == value]
-    lines = [f"- A control, not the benchmark: {text}.\n" for text in controls]
+    lines = []
     if clutter.feather == 0 and clutter.tile == "shown":
-        lines.insert(0, f"- At least {LEAST_VISIBLE} % of the tile stays visible; heavier occlusion is not covered.\n")
-    return "".join(lines)
+        if any(name in OCCLUSION_TYPES for name in clutter.types):
+            lines.append(f"At least {LEAST_VISIBLE} % of the tile stays visible; heavier occlusion is not covered.")
+        else:
+            lines.append("Every pixel of the tile is visible: occlusion is not covered.")
+    crowd = arrays["fragment_class"][:, arrays["fragment_layer"] == "crowd"]
+    if count := int((crowd == arrays["label"][:, None]).any(1).sum()):
+        lines.append(
+            f"{count:,} of the canvases also show a smaller whole image of the tile's class, because the classes of "
+            "`crowd` are drawn independently of the label. The records show which: report these separately, too."
+        )
+    recorded = any(name in _RECORDED for name in clutter.types)
+    for (name, value), text in _CONTROLS.items():
+        if getattr(clutter, name) == value and (recorded or name != "fragment_classes"):
+            lines.append(f"A control, not the benchmark: {text}.")
+    return "".join(f"- {line}\n" for line in lines)
 
 
 def _strengths(clutter: Clutter, extent: int) -> list[tuple[str, int, str]]:

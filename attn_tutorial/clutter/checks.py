@@ -42,6 +42,13 @@ def positions(indices: Tensor | Sequence[int], image_set: ImageSet) -> Tensor:
     return torch.where(given < 0, given + count, given).to(torch.int64)
 
 
+def pool_of(image_set: ImageSet, given: ImageSet | None) -> ImageSet:
+    """Return the images that distractors are cut from: the ones that were given, or else the split's own source."""
+    if given is not None:
+        return given
+    return image_set if image_set.fragments is None else image_set.fragments
+
+
 def check_images(image_set: ImageSet, pool: ImageSet, canvas: int, other_classes: bool) -> None:
     """Raise InputError unless clutter can be drawn around the images of `image_set`, cut from those of `pool`.
 
@@ -68,7 +75,7 @@ def check_images(image_set: ImageSet, pool: ImageSet, canvas: int, other_classes
     side, lent = image_set.images.shape[1], pool.images.shape[1]
     if lent != side:
         raise InputError(
-            f"Images and the images that fragments are cut from must have the same size, but got {side} px and "
+            f"Images and the images that distractors are cut from must have the same size, but got {side} px and "
             f"{lent} px. Resize one of the two sets."
         )
     if canvas < side:

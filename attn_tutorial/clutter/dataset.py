@@ -22,11 +22,11 @@ class ClutterDataset(Dataset[Any]):
         images: from `as_image_set` or `load_images`.
         clutter: what is drawn around them.
         epoch: see `set_epoch`; 0 for test.
-        fragments: the images that fragments, mosaics and veils are cut from; see `Clutter.render`.
+        fragments: the images that distractors are cut from; see `Clutter.render`.
         records: False: a sample is (canvas, label), uint8 (3, H, H) and int. True: a sample is a dict with the fields
             of `CanvasBatch`: "canvas" a `tv_tensors.Image`, "visible_mask" (and "object_mask", where the images have
             masks) `tv_tensors.Mask` (H, H), "tile_box" `tv_tensors.BoundingBoxes` (1, 4) of format XYWH, "label" and
-            "severity" int, "fragment_id" and "fragment_class" int64 (K,).
+            "severity" int, "fragment_id" and "fragment_class" int64 (K,), "fragment_layer" a tuple of K names.
         transform: called with each sample as a whole. Transforms of `torchvision.transforms.v2` take both forms, leave
             labels alone, and move masks and boxes along with the canvas.
 
@@ -83,6 +83,7 @@ def _records(batch: CanvasBatch) -> list[dict[str, Any]]:
         "visible_mask": map(tv_tensors.Mask, batch.visible_mask),
         "fragment_id": batch.fragment_id,
         "fragment_class": batch.fragment_class,
+        "fragment_layer": [batch.fragment_layer] * len(batch.label),
     }
     if batch.object_mask is not None:
         columns["object_mask"] = map(tv_tensors.Mask, batch.object_mask)

@@ -22,6 +22,8 @@ _BATCH_PIXELS = 256 * 48**2
 """Number of pixels of the canvases that are rendered together."""
 _PICTURES = {"canvas": "images", "visible_mask": "masks", "object_mask": "object_masks"}
 """The folder for each field that is a picture."""
+_ONCE = "fragment_layer"
+"""The field that is the same for all canvases: its values are those of the fragments, in their order."""
 
 
 def export_canvases(
@@ -43,12 +45,13 @@ def export_canvases(
         clutter: what is drawn around them.
         out: the folder to make.
         format: "npz": `canvases.npz` with the fields of `CanvasBatch` as arrays of the same names, shapes and types,
-            and `index` int64 (N,), each image's place in its file, `visible_pixels` int64 (N,), `classes` (names).
+            and `index` int64 (N,), each image's place in its file, `visible_pixels` int64 (N,), `fragment_layer` and
+            `classes` (names).
             "png": `images/<index>.png`, `masks/<index>.png` (and `object_masks/`, where the images have masks; 255
             inside) and everything else in `labels.csv`, one row per canvas.
         force: replace an earlier export of that name when the new one is complete. Until the new one is in its place,
             the earlier one is called `<out>.replaced`.
-        fragments: the images that fragments, mosaics and veils are cut from; by default as in `Clutter.render`.
+        fragments: the images that distractors are cut from; by default as in `Clutter.render`.
 
     Returns:
         the path of the folder.
@@ -107,11 +110,12 @@ def _write_pictures(
         table = csv.writer(file)
         table.writerow(
             "file index label class severity tile_x tile_y tile_width tile_height visible_pixels "
-            "fragment_ids fragment_classes".split()
+            "fragment_ids fragment_classes fragment_layers".split()
         )
         for i, index in enumerate(records["index"]):
             label, drawn = records["label"][i], records["fragment_id"][i] >= 0
-            lent = (" ".join(map(str, records[name][i][drawn])) for name in ("fragment_id", "fragment_class"))
+            of_each = (records["fragment_id"][i], records["fragment_class"][i], records[_ONCE])
+            lent = (" ".join(map(str, values[drawn])) for values in of_each)
             numbers = (records["severity"][i], *records["tile_box"][i], records["visible_pixels"][i])
             table.writerow((_file(index), index, label, images.classes[label], *numbers, *lent))
     return records
@@ -122,16 +126,23 @@ def _file(index: int) -> str:
 
 
 def _rendered(images: ImageSet, clutter: Clutter, fragments: ImageSet | None) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the canvases in order, some at a time, as arrays: fields of `CanvasBatch`, `index`, `visible_pixels`."""
+    """Yield the canvases in order, some at a time, as arrays: fields of `CanvasBatch`, `index`, `visible_pixels`.
+
+    `_ONCE` is the array of its values; every other array has a row per canvas.
+    """
     at_once = max(1, _BATCH_PIXELS // clutter.canvas**2)
     with tqdm(total=len(images), desc="canvases", unit="canvas", disable=None) as bar:
         for rows in torch.arange(len(images), device=images.images.device).split(at_once):
             batch = clutter.render(images, rows, fragments=fragments)
-            tensors = {name: value for name, value in vars(batch).items() if value is not None}
+            tensors = {name: value for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
             tensors |= {"index": images.index[rows], "visible_pixels": batch.visible_mask.sum((1, 2))}
-            yield {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+            arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+            yield {**arrays, _ONCE: np.array(batch.fragment_layer, dtype=np.str_)}
             bar.update(len(rows))
 
 
 def _joined(batches: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return {
+        name: first if name == _ONCE else np.concatenate([batch[name] for batch in batches])
+        for name, first in batches[0].items()
+    }

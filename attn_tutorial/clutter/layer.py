@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from attn_tutorial.clutter.tile import Tile
@@ -30,11 +31,15 @@ class Scene:
     """int64 (batch, fragments): each fragment's image, as its place in its file; -1 where it is not drawn."""
     fragment_class: Tensor
     """int64 (batch, fragments): each fragment's class; -1 where it is not drawn."""
+    fragment_layer: tuple[str, ...]
+    """The layer that each of them belongs to."""
 
     words: dict[IntEnum, Tensor]
     """Random words by stream, int64 (batch, count, 4): what the layers' `words_needed` asked for."""
     severity: Tensor
     """int64 (batch,)."""
+    severities: tuple[int, ...]
+    """What the severities of the batch are drawn from."""
     tile: Tile
     """Where the targets lie."""
     feather: int
@@ -47,6 +52,20 @@ class Scene:
     """int64 (batch,): each canvas's own image as a position in the pool; None where the pool does not contain it."""
     except_class: Tensor | None
     """int64 (batch,): a class that fragments must not have; None where there is no such class."""
+
+    def record(self, layer: str, image: Tensor, drawn: Tensor) -> None:
+        """Note the images that a layer shows, or shows pieces of.
+
+        Args:
+            layer: its name.
+            image: int64 (batch, count), positions in the pool.
+            drawn: bool (batch, count), which of them the canvas shows.
+
+        """
+        ids, classes = (each[image].masked_fill(~drawn, -1) for each in (self.pool.index, self.pool.labels))
+        self.fragment_id = torch.cat((self.fragment_id, ids), dim=1)
+        self.fragment_class = torch.cat((self.fragment_class, classes), dim=1)
+        self.fragment_layer += (layer,) * image.shape[1]
 
     def pick(self, source: Tensor, except_class: Tensor | None = None) -> Tensor:
         """Return positions in the pool, int64 (batch, count), drawn by the first two of the words (batch, count, 4).

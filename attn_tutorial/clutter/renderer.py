@@ -4,7 +4,7 @@ What image *i* of a split gets at epoch *e* is a pure function of (seed, split, 
 random words, and integer arithmetic turns the words into pixels. Neither batch size nor order nor device matters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, get_args
@@ -12,11 +12,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attn_tutorial.clutter.checks import check_epoch, check_images, check_number, positions
+from attn_tutorial.clutter.checks import check_epoch, check_images, check_number, pool_of, positions
 from attn_tutorial.clutter.draws import Draws, Stream
 from attn_tutorial.clutter.layer import Layer, Place, Scene
 from attn_tutorial.clutter.layers import load_layers
-from attn_tutorial.clutter.names import ALWAYS_DRAWN, CLUTTER_TYPES, SEEN_TYPES
+from attn_tutorial.clutter.names import ALWAYS_DRAWN, BACKGROUND_TYPES, CLUTTER_TYPES, OCCLUSION_TYPES, SEEN_TYPES
 from attn_tutorial.clutter.severity import check_severity
 from attn_tutorial.clutter.tables import table
 from attn_tutorial.clutter.tile import Tile
@@ -48,9 +48,14 @@ class CanvasBatch:
     object_mask: Tensor | None
     """bool (B, H, W): the visible pixels of the target's silhouette, where the images have masks (`shapes`)."""
     fragment_id: Tensor
-    """int64 (B, K): each fragment's image, as its place in its split's file; -1 where this severity draws none."""
+    """int64 (B, K): each fragment's image, as its place in its split's file; -1 where this severity draws none.
+
+    Fragments are pieces of other images (`fragments`, `surround`) and smaller whole images (`crowd`), in the order in
+    which they are drawn."""
     fragment_class: Tensor
     """int64 (B, K): each fragment's class; -1 where this severity draws none."""
+    fragment_layer: tuple[str, ...]
+    """The clutter type that each of the K fragments belongs to."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +67,23 @@ class Clutter:
         severity: 0 to 5, or a tuple from which one is drawn for each image and epoch.
         canvas: side of the canvas in pixels, at least as large as the images.
         seed: 0 to 2^32-1.
-        feather: pixels over which the edges of the tile and of the fragments fade in, alike: 0 (hard), 1 or 2.
+        feather: pixels over which the edges of the tile, of pieces and of smaller images fade in, alike: 0 (hard), 1
+            or 2.
+
+    Types lie on two axes. Background types are drawn before the tile, wherever it is, and touch no pixel of it.
+    Occlusion types are drawn over the tile or in it, so pixels of it are lost. With hard edges at least 60 % of the
+    tile stays visible, whatever is composed; with background types alone, all of it.
 
     A type that is not listed stays at severity 0: a weak background, and nothing else. Severities are nested: a
-    higher one keeps the tile's place and the fragments' sources, first centres and directions, and adds more, larger
-    ones. A fragment that would hide too much of the tile slides outward along its direction; how far depends on the
-    severity. With hard edges at least 60 % of the tile stays visible, whatever is composed.
+    higher one keeps the tile's place and everything that is drawn at random, and adds more, larger or stronger clutter.
+    A fragment that would hide too much of the tile slides outward along its direction; how far depends on the severity.
 
     The three other arguments break the benchmark in known ways, for controls and for showing what goes wrong:
 
         tile: "removed" leaves the tile out and everything else as it would be.
-        fragment_classes: "other" draws fragments of all classes except the label's, which reveals the label.
+        fragment_classes: "other" draws `fragments`, `surround` and `crowd` of all classes except the label's, which
+            reveals the label.
         background: "blank" leaves out the weak background of severity 0, so that it is plain grey.
-
-    Clutter types:
 
     """
 
@@ -126,7 +134,7 @@ class Clutter:
                 `bank`, for every other split the split itself). An image never supplies any to its own canvas.
 
         """
-        pool = fragments or image_set.fragments or image_set
+        pool = pool_of(image_set, fragments)
         check_images(image_set, pool, self.canvas, self.fragment_classes == "other")
         indices = positions(indices, image_set)
         check_epoch(epoch)
@@ -152,6 +160,7 @@ class Clutter:
             object_mask=silhouette,
             fragment_id=scene.fragment_id,
             fragment_class=scene.fragment_class,
+            fragment_layer=scene.fragment_layer,
         )
 
     def _scene(self, image_set: ImageSet, indices: Tensor, epoch: int, pool: ImageSet) -> Scene:
@@ -174,8 +183,10 @@ class Clutter:
             share=share,
             fragment_id=none,
             fragment_class=none,
+            fragment_layer=(),
             words=words,
             severity=table(allowed, device)[below(words[Stream.SEVERITY][:, 0, 0], len(allowed))],
+            severities=allowed,
             tile=tile,
             feather=self.feather,
             pool=pool,
@@ -194,8 +205,15 @@ class Clutter:
                 layer.draw(scene, scene.severity if name in self.types else torch.zeros_like(scene.severity))
 
 
-# Each layer describes itself in its own file.
+def _described(title: str, types: Iterable[str]) -> list[str]:
+    # Each layer describes itself in its own file.
+    return ["", f"    {title}:", "", *(f'        "{name}": {_LAYERS[name].description}.' for name in types)]
+
+
 Clutter.__doc__ = "\n".join(
-    [(Clutter.__doc__ or "").rstrip(), ""]
-    + [f'        "{name}": {layer.description}.' for name, layer in _LAYERS.items()]
+    [
+        (Clutter.__doc__ or "").rstrip(),
+        *_described("Background types", BACKGROUND_TYPES),
+        *_described("Occlusion types", OCCLUSION_TYPES),
+    ]
 )

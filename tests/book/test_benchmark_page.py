@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 from attn_tutorial.clutter import noise_bank
-from attn_tutorial.clutter.layers import fragments, stream_numbers, strokes
+from attn_tutorial.clutter.layers import crowd, fragments, mosaic, noise, stream_numbers, strokes, surround, veil
 from attn_tutorial.clutter.names import CANVAS_VERSION, LAYER_VERSIONS, SEEN_TYPES, versions_drawn
+from attn_tutorial.clutter.severity import LEAST_VISIBLE
 from attn_tutorial.datasets import SPLITS, philox, store
 
+LAYERS = (surround, noise, mosaic, crowd, fragments, strokes, veil)
 PAGE = (Path(__file__).parents[2] / "book" / "benchmark.md").read_text()
 TEXT = " ".join(PAGE.split())
 
@@ -26,6 +28,15 @@ def test_streams_and_splits_have_their_numbers():
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", PAGE, flags=re.MULTILINE)
     assert {name: int(number) for name, number in rows} == stream_numbers()
     assert ", ".join(f"`{name}` {number}" for number, name in enumerate(SPLITS)) in TEXT
+
+
+def test_severity_table_is_that_of_the_code():
+    assert len(LAYERS) == len(LAYER_VERSIONS)
+    for layer in LAYERS:
+        name = layer.__name__.rpartition(".")[-1]
+        row = re.search(rf"^\| `{name}` \| [^|]+ \| (.*) \|$", PAGE, flags=re.MULTILINE)
+        assert row[1] == " | ".join(str(level).strip("()") for level in layer.LEVELS)
+    assert f"Strokes leave at least {LEAST_VISIBLE} percent of the tile visible" in TEXT
 
 
 def test_directions_are_those_of_the_code():

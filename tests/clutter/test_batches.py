@@ -43,3 +43,41 @@ def test_input_is_near_zero_mean_and_unit_deviation():
 def test_a_batch_larger_than_the_set_is_refused(train):
     with pytest.raises(ValueError, match="from 1 to the number of images, 60, but got 61"):
         Batches(train, Clutter(), 61)
+
+
+@pytest.fixture
+def bright(train):
+    """Targets brighter than anything else on their canvases."""
+    train.images[:] = 255
+    return train
+
+
+@pytest.mark.parametrize("severity", [0, (0, 1, 2)])
+def test_masks_are_mirrored_like_their_canvases(bright, severity):
+    types = ("noise",)
+    batches = Batches(bright, Clutter(types, severity, canvas=64), 12, masks=True)
+    bright.labels[:] = torch.arange(60)
+    unmirrored = Clutter(types, severity, canvas=64)
+    for step in range(10):
+        x, label = batches.at(step)
+        visible = batches.masks_at(step)
+        assert visible.dtype == torch.bool
+        assert torch.equal(visible, (x == 2.0).all(1)), "the pixels that show the target"
+        straight = unmirrored.render(bright, label, epoch=step // 5).visible_mask
+        mirrored = (visible != straight).flatten(1).any(1)
+        assert torch.equal(visible[mirrored], straight[mirrored].flip(2))
+        assert mirrored.any()
+        assert not mirrored.all()
+
+
+def test_masks_change_no_batch(train):
+    plain, told = (Batches(train, Clutter(severity=3), 16, masks=masks) for masks in (False, True))
+    for step in (0, 4, 1):
+        masks = told.masks_at(step)  # in either order
+        assert all(torch.equal(a, b) for a, b in zip(plain.at(step), told.at(step), strict=True))
+        assert torch.equal(told.masks_at(step), masks)
+
+
+def test_masks_must_be_asked_for(train):
+    with pytest.raises(ValueError, match=r"`masks` must be True .*, but is False"):
+        Batches(train, Clutter(), 16).masks_at(0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from attn_tutorial.clutter import CLUTTER_TYPES, Clutter
+from attn_tutorial.clutter import BACKGROUND_TYPES, CLUTTER_TYPES, Clutter
 from attn_tutorial.clutter.layers.fragments import FragmentLevel
 
 
@@ -26,14 +26,17 @@ def weight_of(above, under):
 
 
 @pytest.mark.parametrize("feather", [1, 2])
-def test_edges_fade_in_alike_for_tile_and_fragments(make_images, monkeypatch, feather):
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_edges_fade_in_alike_for_tile_and_pieces(make_images, monkeypatch, feather, layer):
     size = 14
     one_fragment = (FragmentLevel(0, 0, 0), *(FragmentLevel(1, size, 32 * 32),) * 5)
     monkeypatch.setattr("attn_tutorial.clutter.layers.fragments.fragment_levels", lambda tile: one_fragment)
+    for name in ("surround", "crowd"):
+        monkeypatch.setattr(f"attn_tutorial.clutter.layers.{name}.LEVELS", ((0, 0), *((1, size),) * 5))
     images = replace(plain(make_images(200, "test"), 255), fragments=plain(make_images(20, "bank"), 255))
     seen = {
         32: (rendered((), 1, images, feather=feather), rendered((), 1, images, tile="removed")),
-        size: tuple(rendered(types, 1, images, tile="removed", feather=feather) for types in (("fragments",), ())),
+        size: tuple(rendered(types, 1, images, tile="removed", feather=feather) for types in ((layer,), ())),
     }
     fade_in = [256 * k // (feather + 1) for k in range(1, feather + 1)]
     for side, (shown, without) in seen.items():
@@ -51,7 +54,11 @@ def test_edges_fade_in_alike_for_tile_and_fragments(make_images, monkeypatch, fe
 
 
 @pytest.mark.parametrize("feather", [1, 2])
-@pytest.mark.parametrize("types", [(), ("fragments", "noise", "mosaic", "strokes")], ids=["tile", "composed"])
+@pytest.mark.parametrize(
+    "types",
+    [(), BACKGROUND_TYPES, tuple(name for name in CLUTTER_TYPES if name != "veil")],
+    ids=["tile", "background", "composed"],
+)
 def test_the_mask_is_where_at_least_half_is_the_tile(train, types, feather):
     options = {"fragments": replace(train, split="bank", index=train.index + 100)}
     # Black and white tiles among the same clutter differ by the tile's share of each pixel.
@@ -115,9 +122,10 @@ def test_a_removed_tile_does_not_tell_the_image(train):
 
 
 @pytest.mark.parametrize("classes", ["any", "other"])
-def test_fragment_classes(train, classes):
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_fragment_classes(train, classes, layer):
     drawn = torch.cat(
-        [rendered(("fragments",), 5, train, seed=s, fragment_classes=classes).fragment_class for s in range(20)]
+        [rendered((layer,), 5, train, seed=s, fragment_classes=classes).fragment_class for s in range(20)]
     )
     # How far from its label each class lies, going round: uniform over all ten, or over the nine that are not 0.
     distance = torch.bincount(((drawn - train.labels.repeat(20)[:, None]) % 10).flatten(), minlength=10)
@@ -139,19 +147,21 @@ def test_a_blank_background_is_grey_at_severity_0_only(train):
     assert torch.equal(mixed.visible_mask, usual.visible_mask)
 
 
-def test_only_images_that_may_lend_are_picked(train):
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_only_images_that_may_lend_are_picked(train, layer):
     may_lend = torch.arange(60) % 20 >= 10
-    lent = rendered(("fragments",), 5, replace(train, may_lend=may_lend)).fragment_id
+    lent = rendered((layer,), 5, replace(train, may_lend=may_lend)).fragment_id
     assert may_lend[lent].all()
     assert set(lent.flatten().tolist()) == set(torch.nonzero(may_lend)[:, 0].tolist())
     assert (lent != torch.arange(60)[:, None]).all()
 
 
-def test_a_class_of_one_lender_is_refused(train):
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_a_class_of_one_lender_is_refused(train, layer):
     may_lend = torch.ones(60, dtype=torch.bool)
     may_lend[13::10] = False
-    with pytest.raises(ValueError, match="at least 2 images"):
-        rendered(("fragments",), 1, replace(train, may_lend=may_lend))
+    with pytest.raises(ValueError, match="at least 2 images that may be fragments"):
+        rendered((layer,), 1, replace(train, may_lend=may_lend))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from attn_tutorial.clutter import CLUTTER_TYPES, Clutter, ClutterDataset
+from attn_tutorial.clutter.layers import fragments, surround
 
 CLUTTER = Clutter(CLUTTER_TYPES, severity=(0, 1, 2, 3), seed=5)
 
@@ -78,8 +79,10 @@ def test_fragments_come_from_where_they_are_told(test_images, train, make_images
 def test_records_hold_every_field(train, workers):
     loader = DataLoader(ClutterDataset(train, CLUTTER, records=True), batch_size=60, num_workers=workers)
     [batch] = loader
-    expected = vars(CLUTTER.render(train, torch.arange(60)))
+    expected = vars(CLUTTER.render(train, torch.arange(60))).copy()
     assert batch.keys() == expected.keys()
+    # The loader transposes tuples of text: the name of each fragment's type, once for each canvas.
+    assert batch.pop("fragment_layer") == [(name,) * 60 for name in expected.pop("fragment_layer")]
     assert torch.equal(batch.pop("tile_box")[:, 0], expected.pop("tile_box"))
     for name, value in batch.items():
         assert torch.equal(value, expected[name]), name
@@ -89,6 +92,13 @@ def test_records_hold_every_field(train, workers):
 def test_records_without_object_masks_are_loaded_too(test_images):
     [batch] = DataLoader(ClutterDataset(test_images, CLUTTER, records=True), batch_size=50)
     assert "object_mask" not in batch
+
+
+def test_a_sample_names_the_type_of_each_fragment(train):
+    sample = ClutterDataset(train, Clutter(("surround", "fragments"), 1), records=True)[2]
+    assert sample["fragment_layer"] == ("surround",) * surround.LEVELS[1][0] + ("fragments",) * fragments.LEVELS[1][0]
+    assert len(sample["fragment_id"]) == len(sample["fragment_class"]) == len(sample["fragment_layer"])
+    assert ClutterDataset(train, Clutter(("noise",)), records=True)[2]["fragment_layer"] == ()
 
 
 def test_a_transform_moves_masks_and_boxes_along(train):
@@ -101,6 +111,7 @@ def test_a_transform_moves_masks_and_boxes_along(train):
     assert isinstance(flipped["visible_mask"], tv_tensors.Mask)
     assert flipped["label"] == plain["label"]
     assert torch.equal(flipped["fragment_id"], plain["fragment_id"])
+    assert flipped["fragment_layer"] == plain["fragment_layer"]
 
 
 def test_a_transform_of_plain_samples_leaves_the_label(train):

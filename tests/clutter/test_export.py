@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from attn_tutorial.clutter import CLUTTER_TYPES, Clutter, export_canvases
-from attn_tutorial.clutter.layers import fragments, noise
+from attn_tutorial.clutter import BACKGROUND_TYPES, CLUTTER_TYPES, Clutter, export_canvases
+from attn_tutorial.clutter.layers import crowd, fragments, noise, surround
 from attn_tutorial.clutter.severity import LEAST_VISIBLE
 
 CLUTTER = Clutter(CLUTTER_TYPES, severity=(0, 2, 5), seed=3)
@@ -32,9 +32,11 @@ def test_npz_holds_what_the_renderer_gives(tmp_path, train):
     folder = export_canvases(train, CLUTTER, tmp_path / "deep" / "out")
     assert folder == tmp_path / "deep" / "out"
     assert listing(tmp_path) == ["deep/out/CARD.md", "deep/out/canvases.npz"]
-    expected = vars(CLUTTER.render(train, torch.arange(60)))
+    expected = vars(CLUTTER.render(train, torch.arange(60))).copy()
     with np.load(folder / "canvases.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {*expected, "index", "classes", "visible_pixels"}
+        assert tuple(arrays["fragment_layer"]) == expected.pop("fragment_layer")
+        assert set(arrays["fragment_layer"]) == {"fragments", "surround", "crowd"}
         for name, tensor in expected.items():
             assert arrays[name].dtype == tensor.numpy().dtype, name
             np.testing.assert_array_equal(arrays[name], tensor.numpy(), err_msg=name)
@@ -70,6 +72,21 @@ def test_png_holds_what_the_renderer_gives(tmp_path, test_images, train):
             drawn = batch.fragment_id[i] >= 0
             assert [int(n) for n in row["fragment_ids"].split()] == batch.fragment_id[i][drawn].tolist()
             assert [int(n) for n in row["fragment_classes"].split()] == batch.fragment_class[i][drawn].tolist()
+            layers = zip(batch.fragment_layer, drawn.tolist(), strict=True)
+            assert row["fragment_layers"].split() == [layer for layer, there in layers if there]
+
+
+@pytest.mark.parametrize("form", ["npz", "png"])
+def test_canvases_without_fragments_have_an_empty_record(tmp_path, train, form):
+    folder = export_canvases(train, Clutter(("noise",)), tmp_path / "out", format=form)
+    if form == "npz":
+        with np.load(folder / "canvases.npz", allow_pickle=False) as arrays:
+            assert arrays["fragment_id"].shape == arrays["fragment_class"].shape == (60, 0)
+            assert arrays["fragment_layer"].shape == (0,)
+    else:
+        with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                assert row["fragment_ids"] == row["fragment_classes"] == row["fragment_layers"] == ""
 
 
 @pytest.mark.parametrize("form", ["npz", "png"])
@@ -84,7 +101,7 @@ def test_no_byte_depends_on_the_batch_or_on_the_run(tmp_path, train, monkeypatch
 
 def test_the_card_says_what_was_made(tmp_path, test_images):
     images = replace(test_images, name="cifar10", source="CIFAR-10, some copy")
-    clutter = Clutter(severity=4, seed=11)
+    clutter = Clutter(("fragments", "noise"), severity=4, seed=11)
     card = (export_canvases(images, clutter, tmp_path / "out") / "CARD.md").read_text(encoding="utf-8")
     assert "clutter benchmark: canvas 1, fragments 1, noise 1.\n" in card
     assert eval(card.split("```python\n")[1].split("\n```")[0], {"Clutter": Clutter}) == clutter
@@ -98,16 +115,45 @@ def test_the_card_says_what_was_made(tmp_path, test_images):
     assert f"| fragments | 4 | {number} squares of {size} px, over at most {cap} % of the tile |" in card
     assert f"| noise | 4 | standard deviation {noise.LEVELS[4] / 1000:.3f}" in card
     assert "| mosaic | 0 | none |" in card
+    assert "32×32 pixels (the tile,\n44 % of the picture's area)" in card
     assert "names no explicit licence" in card
     for heading in ("Licence", "Intended use", "Limits"):
         assert f"\n## {heading}\n" in card
+
+
+@pytest.mark.parametrize("form", ["npz", "png"])
+def test_the_card_describes_the_background_types_and_the_size_of_the_target(tmp_path, make_images, form):
+    images = make_images(60)
+    images = replace(images, images=images.images[:, :24, :24].contiguous())
+    clutter = Clutter(("surround", "crowd", "strokes"), severity=(0, 5))
+    card = card_of(images, clutter, tmp_path / "out", format=form)
+    assert "canvas 1, crowd 1, noise 1, strokes 1, surround 1.\n" in card
+    assert "Each shows one image of 24×24 pixels (the tile,\n25 % of the picture's area)" in card
+    for name, layer, axis in (("surround", surround, "background"), ("crowd", crowd, "background")):
+        assert f"| {name} | {axis} | {layer.LAYER.description} |" in card
+        size = layer.sizes(24)[5]
+        what = {"surround": "squares", "crowd": "whole images"}[name]
+        assert f"| {name} | 5 | {layer.LEVELS[5][0]} {what} of {size} px |" in card
+        assert f"| {name} | 0 | none |" in card
+    assert "| strokes | occlusion | straight lines over everything |" in card
+    assert "beside a tile of 24 px" in card
+    assert "| strokes | 5 | 12 lines, 2 px wide |" in card
+    assert "(`fragments`, `surround`)" in card
+    assert "`fragment_layer`" in card or form == "png"
+    # Which canvases show a second image of the label's class, according to the record.
+    batch = clutter.render(images, torch.arange(60))
+    whole = [name == "crowd" for name in batch.fragment_layer]
+    beside = (batch.fragment_class[:, whole] == batch.label[:, None]).any(1).sum()
+    assert 0 < beside < 60
+    assert f"- {beside} of the canvases also show a smaller whole image of the tile's class" in card
+    assert "smaller whole image of the tile" not in card_of(images, Clutter(("surround",)), tmp_path / "none")
 
 
 def test_the_card_claims_no_licence_for_the_images_of_others(tmp_path, train):
     card = (export_canvases(replace(train, name="mine"), CLUTTER, tmp_path / "out") / "CARD.md").read_text()
     assert "The images remain their owners'" in card
     assert "CIFAR" not in card
-    assert "| fragments, mosaics and veils come from | the same images |" in card
+    assert "| the images in the clutter come from | the same images |" in card
 
 
 def card_of(images, clutter, out, **how):
@@ -125,10 +171,22 @@ def test_fragments_come_from_the_bank_that_is_given_and_the_card_names_it(tmp_pa
 
 
 def test_the_card_promises_a_visible_share_only_where_it_holds(tmp_path, train):
-    promise = f"At least {LEAST_VISIBLE} % of the tile stays visible"
-    assert promise in card_of(train, Clutter(), tmp_path / "plain")
-    assert promise not in card_of(train, Clutter(feather=2), tmp_path / "feather")
-    assert promise not in card_of(train, Clutter(tile="removed"), tmp_path / "removed")
+    occlusion = f"At least {LEAST_VISIBLE} % of the tile stays visible"
+    background = "Every pixel of the tile is visible"
+    for types, promise, other in (
+        (("fragments", "noise"), occlusion, background),
+        (CLUTTER_TYPES, occlusion, background),
+        (("surround", "noise"), background, occlusion),
+        (BACKGROUND_TYPES, background, occlusion),
+    ):
+        out = tmp_path / "+".join(types)
+        card = card_of(train, Clutter(types), out)
+        assert promise in card
+        assert other not in card
+        for name, options in (("feather", {"feather": 2}), ("removed", {"tile": "removed"})):
+            card = card_of(train, Clutter(types, **options), out.with_name(out.name + name))
+            assert promise not in card
+            assert other not in card
 
 
 def test_the_card_states_the_controls_that_were_used(tmp_path, train):
@@ -142,6 +200,8 @@ def test_the_card_states_the_controls_that_were_used(tmp_path, train):
         assert [text for text in texts.values() if text in card] == [said]
         assert card.count("A control, not the benchmark") == 1
     assert "A control" not in card_of(train, Clutter(), tmp_path / "none")
+    # Noise has no classes.
+    assert "A control" not in card_of(train, Clutter(("noise",), fragment_classes="other"), tmp_path / "noise")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from attn_tutorial.clutter import Batches, Clutter, to_input
 from attn_tutorial.clutter.layers.noise import noise_fields
-from attn_tutorial.clutter.names import CLUTTER_TYPES
+from attn_tutorial.clutter.names import CLUTTER_TYPES, SEEN_TYPES, UNSEEN_TYPES
 from attn_tutorial.clutter.noise_bank import noise_bank
 from attn_tutorial.clutter.tables import _table
 from attn_tutorial.datasets.images import ImageSet
@@ -35,8 +35,9 @@ def images():
     _table.cache_clear()
 
 
-def test_a_batch_is_made_on_the_device_alone(images, no_copy_to_host):
-    batches = Batches(images, Clutter(severity=(0, 1, 2, 3, 4, 5)), 64)
+@pytest.mark.parametrize("types", [SEEN_TYPES, ("fragments", "noise"), UNSEEN_TYPES], ids="+".join)
+def test_a_batch_is_made_on_the_device_alone(images, types, no_copy_to_host):
+    batches = Batches(images, Clutter(types, severity=(0, 1, 2, 3, 4, 5)), 64)
     with no_copy_to_host():
         x, label = batches.at(3)
     assert (x.shape, x.device.type, label.device.type) == ((64, 3, 48, 48), "cuda", "cuda")
@@ -55,9 +56,11 @@ def test_a_batch_is_made_on_the_device_alone(images, no_copy_to_host):
 def test_all_types_and_options_are_drawn_on_the_device_alone(images, options, no_copy_to_host):
     clutter = Clutter(CLUTTER_TYPES, **{"severity": 5, **options})
     with no_copy_to_host():
-        batch = clutter.render(images, torch.empty(16, dtype=torch.int64, device="cuda"))
+        for _ in range(2):  # the first makes the smaller images of a crowd, the second finds them made
+            batch = clutter.render(images, torch.empty(16, dtype=torch.int64, device="cuda"))
+            assert {smaller.device.type for smaller in images.kept.values()} == {"cuda"}
         assert to_input(batch.canvas).device.type == "cuda"
-    tensors = [getattr(batch, field.name) for field in fields(batch)]
+    tensors = [getattr(batch, field.name) for field in fields(batch) if field.name != "fragment_layer"]
     assert len(tensors) == 8
     assert {tensor.device.type for tensor in tensors} == {"cuda"}
     assert (batch.canvas.shape, batch.canvas.dtype) == ((16, 3, 48, 48), torch.uint8)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter
-from attn_tutorial.clutter.layers import fragments, mosaic, noise, strokes, veil
+from attn_tutorial.clutter.layers import crowd, fragments, mosaic, noise, strokes, surround, veil
 from attn_tutorial.clutter.severity import LEAST_VISIBLE
 from attn_tutorial.clutter.shuffled import shuffled
 
@@ -66,13 +66,22 @@ def test_at_least_60_percent_of_the_tile_stay_visible(train, types, severity):
         assert rendered(types, severity, train, seed=seed).visible_mask.sum((1, 2)).min() >= least
 
 
-def test_severities_keep_the_tile_and_the_fragments(train):
-    batches = [rendered(CLUTTER_TYPES, severity, train) for severity in SEVERITIES]
-    for weaker, stronger in itertools.pairwise(batches):
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_severities_keep_the_tile_and_the_images(train, layer):
+    batches = [rendered((layer, "noise"), severity, train) for severity in SEVERITIES]
+    for severity, (weaker, stronger) in enumerate(itertools.pairwise(batches)):
         assert torch.equal(weaker.tile_box, stronger.tile_box)
         count = weaker.fragment_id.shape[1]
+        assert count == {"fragments": fragments, "surround": surround, "crowd": crowd}[layer].LEVELS[severity][0]
         assert torch.equal(weaker.fragment_id, stronger.fragment_id[:, :count])
         assert torch.equal(weaker.fragment_class, stronger.fragment_class[:, :count])
+        assert weaker.fragment_layer == stronger.fragment_layer[:count] == (layer,) * count
+
+
+def test_images_are_recorded_in_the_order_in_which_they_are_drawn(train):
+    counts = {"surround": surround.LEVELS, "crowd": crowd.LEVELS, "fragments": fragments.LEVELS}
+    expected = [name for name, levels in counts.items() for _ in range(levels[2][0])]
+    assert list(rendered(CLUTTER_TYPES, 2, train).fragment_layer) == expected
 
 
 def test_severities_keep_the_strokes(train):
@@ -151,8 +160,9 @@ def test_every_fragment_pixel_comes_from_its_own_source(make_images, one_colour)
         assert len(colours) > 5
 
 
-def test_topmost_fragments_are_found_by_exact_floats():
-    assert max(count for count, _, _ in fragments.LEVELS) <= 24  # one bit each, in a float of 24
+@pytest.mark.parametrize("layer", [fragments, surround, crowd])
+def test_topmost_pieces_are_found_by_exact_floats(layer):
+    assert max(level[0] for level in layer.LEVELS) <= 24  # one bit each, in a float of 24
 
 
 @pytest.fixture
@@ -188,3 +198,6 @@ def test_a_type_that_is_not_listed_stays_at_severity_0(train):
     painted = (rendered(("fragments",), 5, train).canvas != plain.canvas).any(1)
     assert 0.2 < painted.double().mean() < 0.95
     assert rendered(("noise",), 5, train).fragment_id.shape[1] == 0
+    for layer in ("surround", "crowd"):
+        painted = (rendered((layer,), 5, train).canvas != plain.canvas).any(1)
+        assert 0.2 < painted.double().mean() < 0.95

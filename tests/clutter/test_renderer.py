@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from attn_tutorial.clutter import CLUTTER_TYPES, SEVERITIES, Clutter, to_input
+from attn_tutorial.clutter import BACKGROUND_TYPES, CLUTTER_TYPES, SEEN_TYPES, SEVERITIES, Clutter, to_input
 
 FIELDS = ("canvas", "label", "severity", "tile_box", "visible_mask", "object_mask", "fragment_id", "fragment_class")
 
@@ -19,6 +19,13 @@ def assert_same(one, other, rows=slice(None)):
             assert b is None
         else:
             assert torch.equal(a, b[rows]), name
+    assert one.fragment_layer == other.fragment_layer
+
+
+def of_layer(batch, layer):
+    """The record of one layer: images and classes, (B, its fragments) each."""
+    chosen = [name == layer for name in batch.fragment_layer]
+    return batch.fragment_id[:, chosen], batch.fragment_class[:, chosen]
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def test_no_pixel_depends_on_the_number_of_threads(make_images, set_threads):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("types", [("fragments", "noise"), CLUTTER_TYPES], ids=["seen", "all"])
+@pytest.mark.parametrize("types", [SEEN_TYPES, BACKGROUND_TYPES, CLUTTER_TYPES], ids=["seen", "background", "all"])
 def test_no_pixel_of_many_depends_on_batch_size_order_or_threads(types, make_images, set_threads):
     images = make_images(10_000, masks=True)
     clutter = Clutter(types, SEVERITIES)
@@ -72,41 +79,64 @@ def test_a_subset_gets_the_same_canvases(train, make_images):
     assert_same(part, whole)
 
 
-def test_epoch_seed_and_split_change_the_canvas(train):
+@pytest.mark.parametrize("types", [(name,) for name in CLUTTER_TYPES], ids="+".join)
+def test_epoch_seed_and_split_change_the_canvas(train, types):
     indices = torch.arange(8)
-    base = Clutter(severity=3).render(train, indices).canvas
-    assert not torch.equal(base, Clutter(severity=3).render(train, indices, epoch=1).canvas)
-    assert not torch.equal(base, Clutter(severity=3, seed=1).render(train, indices).canvas)
-    assert not torch.equal(base, Clutter(severity=3).render(replace(train, split="val"), indices).canvas)
+    # Without the tile, whose place changes as well.
+    clutter = Clutter(types, severity=3, tile="removed")
+    base = clutter.render(train, indices).canvas
+    others = [
+        clutter.render(train, indices, epoch=1),
+        replace(clutter, seed=1).render(train, indices),
+        clutter.render(replace(train, split="val"), indices),
+    ]
+    for other in others:
+        assert (other.canvas != base).flatten(1).any(1).all()
 
 
-def test_a_new_type_leaves_the_others_as_they_are(train):
+@pytest.mark.parametrize(
+    "new", [("strokes",), ("surround",), ("crowd",), ("surround", "crowd", "mosaic")], ids="+".join
+)
+def test_a_new_type_leaves_the_others_as_they_are(train, new):
     indices = torch.arange(len(train))
     few = Clutter(("fragments", "noise"), 3).render(train, indices)
-    more = Clutter(("fragments", "noise", "strokes"), 3).render(train, indices)
-    for name in ("tile_box", "fragment_id", "fragment_class"):
-        assert torch.equal(getattr(few, name), getattr(more, name))
+    more = Clutter(("fragments", "noise", *new), 3).render(train, indices)
+    assert torch.equal(few.tile_box, more.tile_box)
+    for a, b in zip(of_layer(few, "fragments"), of_layer(more, "fragments"), strict=True):
+        assert torch.equal(a, b)
     changed = (few.canvas != more.canvas).any(1)
-    assert 0 < changed.double().mean() < 0.25
+    if new == ("strokes",):
+        assert 0 < changed.double().mean() < 0.25
+    else:
+        # The new ones lie behind the target and behind the fragments.
+        assert torch.equal(few.visible_mask, more.visible_mask)
+        assert not (changed & few.visible_mask).any()
+        assert changed.double().mean() > 0.05
 
 
-def test_a_tuple_draws_one_severity_an_image(train):
-    drawn = Clutter(CLUTTER_TYPES, severity=(0, 2)).render(train, torch.arange(60))
-    assert set(drawn.severity.tolist()) == {0, 2}
-    for severity in (0, 2):
+@pytest.mark.parametrize("severities", [(0, 2), (1, 3, 5)], ids=str)
+def test_a_tuple_draws_one_severity_an_image(train, severities):
+    drawn = Clutter(CLUTTER_TYPES, severities).render(train, torch.arange(60))
+    assert set(drawn.severity.tolist()) == set(severities)
+    for severity in severities:
         rows = torch.nonzero(drawn.severity == severity)[:, 0]
         fixed = Clutter(CLUTTER_TYPES, severity).render(train, rows)
         assert torch.equal(drawn.canvas[rows], fixed.canvas)
         assert torch.equal(drawn.visible_mask[rows], fixed.visible_mask)
-        drawn_count = fixed.fragment_id.shape[1]
-        assert torch.equal(drawn.fragment_id[rows, :drawn_count], fixed.fragment_id)
-        assert (drawn.fragment_id[rows, drawn_count:] == -1).all()
-        assert (drawn.fragment_class[rows, drawn_count:] == -1).all()
+        for layer in ("fragments", "surround", "crowd"):
+            for among, alone in zip(of_layer(drawn, layer), of_layer(fixed, layer), strict=True):
+                count = alone.shape[1]
+                assert (count > 0) == (severity > 0)
+                assert torch.equal(among[rows, :count], alone)
+                assert (among[rows, count:] == -1).all()
 
 
-def test_test_fragments_come_from_the_bank(test_images, bank):
-    batch = Clutter(severity=3).render(test_images, torch.arange(50))
+@pytest.mark.parametrize("layer", ["fragments", "surround", "crowd"])
+def test_distractors_of_the_test_come_from_the_bank(test_images, bank, layer):
+    batch = Clutter((layer,), severity=3).render(test_images, torch.arange(50))
+    assert set(batch.fragment_layer) == {layer}
     assert set(batch.fragment_id.flatten().tolist()) <= set(bank.index.tolist())
+    assert torch.equal(batch.fragment_class, bank.labels[batch.fragment_id - bank.index[0]])
 
 
 def test_canvas_of_the_tiles_own_size_shows_the_tile_alone(train):
@@ -141,6 +171,17 @@ GOLDEN = {
     ("fragments+noise+mosaic+strokes+veil", 5, 0): "9c5d0cc9865225c2",
     ("fragments+noise+mosaic+strokes+veil", 5, 1): "f4b8c26be2f5996f",
     ("fragments+noise+mosaic+strokes+veil", 5, 2): "cb56c17afb3b280b",
+    ("surround+noise", 0, 0): "ae9a3b03077e20da",
+    ("surround+noise", 3, 0): "2030fbfd64f53119",
+    ("surround+noise", 5, 0): "855a9ec8f7e9ca3e",
+    ("crowd", 3, 0): "695122cea28f45d1",
+    ("crowd", 5, 0): "58bb4e36df4767aa",
+    ("noise+mosaic+surround+crowd", 5, 0): "acf30133de67bce9",
+    ("noise+mosaic+surround+crowd", 5, 1): "8a3fbabca8e24a9d",
+    ("noise+mosaic+surround+crowd", 5, 2): "82aeffe012dac589",
+    ("fragments+noise+mosaic+strokes+veil+surround+crowd", 5, 0): "c4483dc6d0c92707",
+    ("fragments+noise+mosaic+strokes+veil+surround+crowd", 5, 1): "aa1b26b41968588a",
+    ("fragments+noise+mosaic+strokes+veil+surround+crowd", 5, 2): "6c508c9ca692207b",
 }
 
 
@@ -160,6 +201,10 @@ def test_golden_pixels(types, severity, feather, make_images):
     ("arguments", "message"),
     [
         ({"types": ("fragment",)}, "Did you mean 'fragments'"),
+        ({"types": ("surrounds", "noise")}, "clutter type must be one of .*crowd, but .* Did you mean 'surround'"),
+        ({"types": ("crowds",)}, "clutter type must be one of .* Did you mean 'crowd'"),
+        ({"types": ("surround", "surround")}, "at most once"),
+        ({"types": ("crowd",), "severity": 6}, "from 0 to 5"),
         ({"types": "fragments"}, "must be a tuple of names"),
         ({"severity": 6}, "from 0 to 5"),
         ({"severity": 2.0}, "from 0 to 5"),
@@ -198,14 +243,15 @@ def test_images_of_another_type_or_size_are_refused(train, shape, dtype):
             Clutter().render(given, torch.arange(2), fragments=pool)
 
 
-def test_a_canvas_smaller_than_its_tile_is_refused(train):
+@pytest.mark.parametrize("types", [("noise",), ("surround",), ("crowd",)], ids="+".join)
+def test_a_canvas_smaller_than_its_tile_is_refused(train, types):
     with pytest.raises(
         ValueError, match="`canvas` must be at least as large as the images, which have 32 px, but got 31"
     ):
-        Clutter(canvas=31).render(train, torch.arange(2))
+        Clutter(types, canvas=31).render(train, torch.arange(2))
 
 
-def test_fragments_of_another_size_are_refused(train):
+def test_distractors_of_another_size_are_refused(train):
     pool = replace(train, images=torch.zeros(60, 16, 16, 3, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="must have the same size, but got 32 px and 16 px"):
+    with pytest.raises(ValueError, match="distractors are cut from must have the same size, but got 32 px and 16 px"):
         Clutter().render(train, torch.arange(2), fragments=pool)

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from attn_tutorial.clutter import AddClutter, Clutter
+from attn_tutorial.clutter import BACKGROUND_TYPES, CLUTTER_TYPES, AddClutter, Clutter
 
 CLUTTER = Clutter(("fragments", "noise", "veil"), severity=2, canvas=40)
 
@@ -42,10 +42,15 @@ def test_each_image_lies_on_a_canvas_of_its_own_and_labels_pass(train, images):
     assert len(places) > 5
 
 
-def test_fragments_are_cut_from_the_pool(make_images):
+@pytest.mark.parametrize("types", [("fragments",), ("surround", "noise"), ("crowd",), CLUTTER_TYPES], ids="+".join)
+def test_distractors_are_cut_from_the_pool(make_images, types):
     pool = make_images(20)
     pool.images[:] = torch.arange(20, dtype=torch.uint8)[:, None, None, None] + 200
-    canvas = AddClutter(pool, Clutter(("fragments",), severity=5))(torch.zeros(30, 3, 32, 32, dtype=torch.uint8))
+    add = AddClutter(pool, Clutter(types, severity=5), masks=True)
+    canvas, mask = add(torch.zeros(30, 3, 32, 32, dtype=torch.uint8))
+    if set(types) <= set(BACKGROUND_TYPES):
+        assert (mask.sum((1, 2)) == 32 * 32).all()
+        assert (canvas.permute(0, 2, 3, 1)[mask] == 0).all()
     lent = canvas[(canvas >= 200) & (canvas < 220)].unique()
     assert len(lent) > 15
 

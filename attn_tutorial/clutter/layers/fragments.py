@@ -7,8 +7,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from attn_tutorial.clutter.drawing import mixed, ramp, span
 from attn_tutorial.clutter.layer import Layer, Scene
+from attn_tutorial.clutter.pieces import Pieces, blend, paste
 from attn_tutorial.clutter.tables import table
 from attn_tutorial.datasets.names import TILE
 from attn_tutorial.datasets.philox import below
@@ -43,13 +43,12 @@ def _draw(scene: Scene, severity: Tensor) -> None:
         return  # all canvases are of severity 0
     placed = place_fragments(scene, severity)
     if scene.share is None:
-        scene.canvas, hidden = paste_fragments(scene.canvas, placed, scene.pool_words)
+        scene.canvas, hidden = paste(scene.canvas, placed, scene.pool_words)
         scene.visible = scene.visible & ~hidden
     else:
-        scene.canvas, scene.share = blend_fragments(scene.canvas, placed, scene.pool_words, scene.feather, scene.share)
+        scene.canvas, scene.share = blend(scene.canvas, placed, scene.pool_words, scene.feather, scene.share)
         scene.visible = scene.visible & (scene.share >= 128)
-    scene.fragment_id = scene.pool.index[placed.image].masked_fill(~placed.drawn, -1)
-    scene.fragment_class = scene.pool.labels[placed.image].masked_fill(~placed.drawn, -1)
+    scene.record("fragments", placed.image, placed.drawn)
 
 
 def _level_rows() -> dict[str, list[str]]:
@@ -97,23 +96,7 @@ def fragment_levels(extent: int) -> tuple[FragmentLevel, ...]:
     )
 
 
-@dataclass(frozen=True)
-class PlacedFragments:
-    """The fragments of a batch with their places; `count` is the most that its severities can have."""
-
-    image: Tensor
-    """int64 (batch, count): positions in the pool."""
-    crop: Tensor
-    """int32 (batch, count, 2): x and y of the piece's corner in its image."""
-    corner: Tensor
-    """int32 (batch, count, 2): its corner on the canvas, which it may leave."""
-    size: Tensor
-    """int32 (batch, 1): side in pixels."""
-    drawn: Tensor
-    """bool (batch, count): whether the canvas's severity has this one."""
-
-
-def place_fragments(scene: Scene, severity: Tensor) -> PlacedFragments:
+def place_fragments(scene: Scene, severity: Tensor) -> Pieces:
     """Choose and place the fragments of a batch.
 
     Each has an image, a piece of it, a first centre on the canvas and a direction, drawn once for all severities. In
@@ -148,7 +131,7 @@ def place_fragments(scene: Scene, severity: Tensor) -> PlacedFragments:
     drawn = table(range(source.shape[1]), device) < count[:, None]
     chosen = _first_allowed(path, size, extent, cap, drawn)
     corner = start + ((direction * chosen[..., None] + 128) >> 8)
-    return PlacedFragments(scene.pick(source, scene.except_class), crop, corner, size[:, None], drawn)
+    return Pieces(scene.pick(source, scene.except_class), crop, corner, size[:, None], drawn)
 
 
 def _first_allowed(path: Tensor, size: Tensor, extent: int, cap: Tensor, drawn: Tensor) -> Tensor:
@@ -170,80 +153,3 @@ def _first_allowed(path: Tensor, size: Tensor, extent: int, cap: Tensor, drawn: 
         steps.append(step)
         budget = budget - overlap[:, j].gather(1, step) * drawn[:, j, None]
     return torch.cat(steps, dim=1).to(torch.int32)
-
-
-def paste_fragments(canvas: Tensor, fragments: PlacedFragments, pool: Tensor) -> tuple[Tensor, Tensor]:
-    """Paste the fragments with hard edges, later ones over earlier ones.
-
-    Args:
-        canvas: int32 (batch, side, side), pixel words.
-        fragments: what is pasted, and where.
-        pool: int32 (images, extent, extent), pixel words.
-
-    Returns:
-        the canvas, and the pixels that fragments cover, bool (batch, side, side).
-
-    """
-    columns, rows = _spans(fragments, canvas.shape[1])
-    count = columns.shape[1]
-    # Bit j of a pixel says whether fragment j is there. The highest bit that is set, the topmost fragment, is the
-    # exponent of the number as a float, which has room for 24 bits; the exponent of one half stands for no fragment.
-    bit = (1 << table(range(count), canvas.device, torch.int32))[:, None]
-    covering = (rows * bit).sum(1, dtype=torch.int32)[:, :, None] & (columns * bit).sum(1, dtype=torch.int32)[:, None]
-    top = covering.to(torch.float32).clamp_(min=0.5).view(torch.int32).bitwise_right_shift_(23)
-    top += table(range(-126, len(canvas) * (count + 1) - 126, count + 1), canvas.device, torch.int32)[:, None, None]
-    origins = _origins(fragments, pool)
-    origins = torch.cat((torch.zeros_like(origins[:, :1]), origins), dim=1)
-    source = origins.flatten().index_select(0, top.flatten()).view_as(top).add_(_offsets(canvas, pool))
-    source.clamp_(max=pool.numel() - 1)  # where no fragment is, any pixel will do
-    covered = covering > 0
-    return torch.where(covered, pool.flatten().index_select(0, source.flatten()).view_as(canvas), canvas), covered
-
-
-def blend_fragments(
-    canvas: Tensor, fragments: PlacedFragments, pool: Tensor, feather: int, share: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Paste the fragments with feathered edges.
-
-    Args:
-        canvas: int32 (batch, side, side), pixel words.
-        fragments: what is pasted, and where.
-        pool: int32 (images, extent, extent), pixel words.
-        feather: pixels over which a fragment fades in from its border.
-        share: int32 (batch, side, side), the target's share of each pixel in 1/256.
-
-    Returns:
-        the canvas, and the target's share of each pixel after the fragments are pasted.
-
-    """
-    columns, rows = _spans(fragments, canvas.shape[1])
-    across, down = (ramp(low, fragments.size, canvas.shape[1], feather) for low in fragments.corner.unbind(-1))
-    origins, offsets = _origins(fragments, pool), _offsets(canvas, pool)
-    for j in range(columns.shape[1]):
-        inside = rows[:, j, :, None] & columns[:, j, None]
-        weight = torch.where(inside, torch.minimum(down[:, j, :, None], across[:, j, None]), 0)
-        source = torch.where(inside, origins[:, j, None, None] + offsets, 0)
-        canvas = mixed(canvas, pool.flatten().index_select(0, source.flatten()).view_as(canvas), weight)
-        share = (share * (256 - weight)) >> 8
-    return canvas, share
-
-
-def _spans(fragments: PlacedFragments, side: int) -> tuple[Tensor, Tensor]:
-    """Return the columns and the rows that each fragment covers: bool (batch, count, side) each."""
-    columns, rows = (span(low, fragments.size, side) for low in fragments.corner.unbind(-1))
-    return columns & fragments.drawn[..., None], rows
-
-
-def _origins(fragments: PlacedFragments, pool: Tensor) -> Tensor:
-    """Return where the pool would contain the canvas's first pixel if a fragment's image reached it: (batch, count)."""
-    extent = pool.shape[1]
-    # 32-bit positions take half the memory of 64-bit ones, where they suffice.
-    position = torch.int32 if pool.numel() < 2**31 else torch.int64
-    u, v = (fragments.crop - fragments.corner).unbind(-1)
-    return fragments.image.to(position) * (extent * extent) + v * extent + u
-
-
-def _offsets(canvas: Tensor, pool: Tensor) -> Tensor:
-    """Return how far each pixel of the canvas is from the first one in the pool's order: int32 (side, side)."""
-    at = table(range(canvas.shape[1]), canvas.device, torch.int32)
-    return at[:, None] * pool.shape[1] + at

@@ -42,7 +42,7 @@ def _strength(severity: int, extent: int) -> str:
 
 LAYER = Layer(
     place="background",
-    description="the strength of the 1/f background",
+    description="colour 1/f noise on grey, which is the weak background of every canvas at severity 0",
     streams=Stream,
     words_needed=_words_needed,
     draw=_draw,

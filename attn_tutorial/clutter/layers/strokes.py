@@ -75,7 +75,7 @@ def _level_rows() -> dict[str, list[str]]:
 
 def _strength(severity: int, extent: int) -> str:
     count, width = LEVELS[severity]
-    return f"{count} lines, {width} px wide beside a tile of {TILE} px" if count else "none"
+    return f"{count} lines, {(width * extent + TILE // 2) // TILE} px wide" if count else "none"
 
 
 LAYER = Layer(
