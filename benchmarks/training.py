@@ -23,15 +23,14 @@ import click
 import pandas as pd
 import torch
 
-from attn_tutorial.clutter import Batches
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.spec import BackboneSpec, Images, RunSpec
 from attn_tutorial.study import Study
 from attn_tutorial.training import Execution, build_model, keep_memory
 from attn_tutorial.training.checkpoint import Checkpoints
-from attn_tutorial.training.loop import train_step
-from attn_tutorial.training.model import train_clutter
+from attn_tutorial.training.loop import make_batches, step_input, train_step
 from attn_tutorial.training.optimisers import make_optimisers
+from attn_tutorial.training.supervision import Supervision
 
 CPU = torch.device("cpu")
 
@@ -60,21 +59,21 @@ class Training:
         self.spec = spec
         self.model = self.execution.place(build_model(spec, images), CPU).train()
         self.optimisers = make_optimisers(self.model, spec.training)
-        self.batches = Batches(images, train_clutter(spec), spec.training.batch_size)
+        self.batches = make_batches(spec, images)
         self.recent = torch.zeros(50, 2)
         self.step = 0
 
     def __call__(self) -> None:
         """Make a step on the next batch."""
-        self.on(*self.batches.at(self.step))
+        self.on(*step_input(self.spec, self.batches, self.step))
         self.step += 1
         if self.step % len(self.recent) == 0:
             self.recent.mean(0).tolist()
 
-    def on(self, x: torch.Tensor, label: torch.Tensor) -> None:
+    def on(self, x: torch.Tensor, label: torch.Tensor, taught: Supervision | None = None) -> None:
         """Make a step on a given batch."""
         smoothing = self.spec.training.label_smoothing
-        row = train_step(self.model, self.optimisers, x, label, smoothing, self.execution)
+        row = train_step(self.model, self.optimisers, x, label, smoothing, self.execution, taught)
         self.recent[self.step % len(self.recent)] = row
 
 
@@ -85,14 +84,14 @@ def four_of(work: Callable[[], object]) -> Callable[[], object]:
 def measure(spec: RunSpec, images: ImageSet, rounds: int) -> dict[str, float]:
     """Measure the whole step of one network against its parts."""
     training = Training(images, spec)
-    fixed = training.batches.at(0)
-    others = Batches(images, train_clutter(spec), spec.training.batch_size)
+    fixed = step_input(spec, training.batches, 0)
+    others = make_batches(spec, images)
 
     # Four steps at a time, because that many batches are rendered at once.
     works: dict[str, Callable[[], object]] = {
         "model only": lambda: [training.on(*fixed) for _ in range(4)],
         "whole": four_of(training),
-        "rendering": lambda: [others.at(training.step + i) for i in range(4)],
+        "rendering": lambda: [step_input(spec, others, training.step + i) for i in range(4)],
     }
     taken = rounds_of(works, rounds)
     return {
@@ -200,7 +199,8 @@ def main(rounds: int, steps: int) -> None:
     print(f"{images.source}; batch {spec.training.batch_size}, {rounds} rounds")
 
     print("\nThe whole step, one thread")
-    specs = {**{run.variant: run.spec for run in runs}, "ResNet-20, no block": resnet20}
+    told = spec.model_copy(update={"oracle": "gate"})
+    specs = {**{run.variant: run.spec for run in runs}, "oracle gate": told, "ResNet-20, no block": resnet20}
     table = pd.DataFrame({name: measure(each, images, rounds) for name, each in specs.items()}).T
     table["time ÷ baseline's"] = table["images/s, whole step"].iloc[0] / table["images/s, whole step"]
     print(table.round(3).to_string())

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attn_tutorial.backbones.oracle import Mask, gated, mean_under
 from attn_tutorial.blocks.base import AttentionBlock, Features
 from attn_tutorial.blocks.registry import build_block
 from attn_tutorial.errors import check_choice
@@ -17,6 +18,8 @@ Stem = Literal["conv3", "whiten4"]
 STAGES = (1, 2, 3)
 
 Images = Float[Tensor, "batch 3 height width"]
+Inputs = Images | Float[Tensor, "batch 4 height width"]
+"""Images; for an oracle network with the target's mask as a fourth channel, 1 where the target is visible, else 0."""
 Logits = Float[Tensor, "batch classes"]
 
 
@@ -57,13 +60,31 @@ class BasicUnit(nn.Module):
         return self.slot(out) if self.position == "post" else out
 
 
+class GatedStage(nn.Sequential):
+    """The stage of an oracle network: basic units one after the other, each of them gated by the mask of the target."""
+
+    def forward(self, x: Features, mask: Mask) -> Features:  # type: ignore[override]
+        """Return the last unit's gated output."""
+        for unit in self:
+            x = gated(unit(x), mask)
+        return x
+
+
 class ResNet(nn.Module):
     """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. `resnet` builds it."""
 
     def __init__(
-        self, units: int, widths: tuple[int, int, int], stem: Stem, position: Position, num_classes: int
+        self,
+        units: int,
+        widths: tuple[int, int, int],
+        stem: Stem,
+        position: Position,
+        num_classes: int,
+        oracle: bool = False,
     ) -> None:
         super().__init__()
+        self.oracle = oracle
+        self.in_channels = 4 if oracle else 3
         width = widths[0]
         if stem == "whiten4":
             conv = nn.Conv2d(3, width, 4, stride=2, padding=1, bias=False)
@@ -71,9 +92,10 @@ class ResNet(nn.Module):
         else:
             conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.stage1 = _stage(units, width, width, 1, position)
-        self.stage2 = _stage(units, width, widths[1], 2, position)
-        self.stage3 = _stage(units, widths[1], widths[2], 2, position)
+        stage = GatedStage if oracle else nn.Sequential
+        self.stage1 = stage(*_units(units, width, width, 1, position))
+        self.stage2 = stage(*_units(units, width, widths[1], 2, position))
+        self.stage3 = stage(*_units(units, widths[1], widths[2], 2, position))
         self.head = nn.Linear(widths[2], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -87,10 +109,24 @@ class ResNet(nn.Module):
             if name.endswith(".slot") and isinstance(module, AttentionBlock)
         }
 
-    def forward(self, x: Images) -> Logits:
-        """Return the logits of images that the caller has normalised."""
+    def forward(self, x: Inputs) -> Logits:
+        """Return the logits of images that the caller has normalised; an oracle network takes their masks, too."""
+        if self.oracle:
+            return self._told(x)
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))  # B, 4·width, h, w
         return self.head(x.mean((2, 3)))
+
+    def _told(self, x: Inputs) -> Logits:
+        if x.shape[1] != 4:
+            raise ValueError(
+                "an oracle network must be told where the target is: its input must have 4 channels, of which the last "
+                f"is the target's mask, but got {x.shape[1]}. Build the input with `training.network_input`."
+            )
+        x, mask = x[:, :3], x[:, 3:]
+        x = self.stem(x)
+        for stage in (self.stage1, self.stage2, self.stage3):
+            x = stage(x, mask)  # at last B, 4·width, h, w
+        return self.head(mean_under(x, mask))
 
 
 def resnet(
@@ -103,6 +139,7 @@ def resnet(
     block_options: Mapping[str, Any] | None = None,
     num_classes: int = 10,
     widths: tuple[int, int, int] | None = None,
+    oracle: bool = False,
 ) -> ResNet:
     """Build a CIFAR ResNet, with an attention block in the slots of the given stages.
 
@@ -131,6 +168,13 @@ def resnet(
         num_classes: the width of the output
         widths: channels of the three stages instead of those that follow from `width` (the stem is as wide as the first
             stage): for a plain network with as many parameters as one with blocks
+        oracle: whether the network is told where the target is, as an upper control. Its input then has a fourth
+            channel (B, 4, H, W): the mask of the target, 1 where it is visible, else 0. The stem does not read it.
+            After every unit (its addition, its ReLU and its slot) the features are multiplied by the share of each
+            place that the mask covers. The last mean is taken over the mask: the sum of the gated features over
+            places, divided by the mask's sum; it is 0 if no pixel is visible. The weights are the same as without an
+            oracle, and under a mask of ones the logits are, too, bit for bit. `forward` raises `ValueError` without
+            the mask
 
     """
     units, rest = divmod(depth - 2, 6)
@@ -146,7 +190,7 @@ def resnet(
         raise ValueError("stages must name at least one stage, but got none. Give stages from 1 to 3, or None for all.")
     if block is None and block_options:
         raise ValueError(f"block_options need a block, but got {dict(block_options)} without one. Name the block too.")
-    model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes)
+    model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes, oracle)
     if block is not None:
         with torch.random.fork_rng(devices=[]):
             for number in stages:
@@ -160,7 +204,6 @@ def _fill_slots(stage: nn.Module, block: str, options: dict[str, Any]) -> None:
             unit.slot = build_block(block, unit.slot_channels, **options)
 
 
-def _stage(units: int, in_channels: int, out_channels: int, stride: int, position: Position) -> nn.Sequential:
+def _units(units: int, in_channels: int, out_channels: int, stride: int, position: Position) -> list[BasicUnit]:
     first = BasicUnit(in_channels, out_channels, stride, position)
-    rest = (BasicUnit(out_channels, out_channels, 1, position) for _ in range(units - 1))
-    return nn.Sequential(first, *rest)
+    return [first, *(BasicUnit(out_channels, out_channels, 1, position) for _ in range(units - 1))]

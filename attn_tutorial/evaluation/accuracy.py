@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_tutorial.clutter import to_input
+from attn_tutorial.clutter import CanvasBatch, to_input
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES, clutter_of_test
 from attn_tutorial.evaluation.recalibration import recalibrated
 from attn_tutorial.evaluation.scoring import scores
 from attn_tutorial.spec import RunSpec
+from attn_tutorial.training import network_input
 
 
 @torch.inference_mode()
@@ -29,15 +30,20 @@ def accuracy_by_severity(
         should_stop: asked between batches; if it returns True, `InterruptedError` is raised.
 
     Returns:
-        One row per composition and severity: `types`, `severity`, `images`, the results of `scores` (`accuracy`, 0 to
-        1, `per_class`, `ece`, `nll`, `brier`), and `recalibrated` (accuracy with new statistics, or None where the spec
-        does not ask for it). At severity 0 every composition is the same weak background and is tested once. The new
-        statistics come from as many training canvases as there are test images, and at most 1,000.
+        One row per composition and severity: `types`, `severity`, `images`, and the results of `scores` (`accuracy`, 0
+        to 1, `per_class`, `ece`, `nll`, `brier`). `recalibrated` is the accuracy with new statistics, or None where the
+        spec does not ask for it; the new statistics come from as many training canvases as there are test images, and
+        at most 1,000. Where canvases show a smaller image of the target's own class, `own_class` is the accuracy on
+        these, and `own_class_images` their number. At severity 0 every composition is the same weak background and is
+        tested once.
 
     """
     model.eval()
     if spec.evaluation.images is not None:
         test = test.take(spec.evaluation.images)
+
+    def inputs(batch: CanvasBatch) -> Tensor:
+        return network_input(to_input(batch.canvas), batch.visible_mask, spec.oracle)
 
     @functools.cache
     def tested(name: str, severity: int, recalibrate: bool) -> tuple[dict[str, Any], float | None]:
@@ -46,15 +52,21 @@ def accuracy_by_severity(
         networks = [model]
         if recalibrate:
             parts = train.spread(min(len(test), RECALIBRATION_CANVASES)).split(BATCH)
-            networks.append(recalibrated(model, (to_input(clutter.render(train, part).canvas) for part in parts)))
+            networks.append(recalibrated(model, (inputs(clutter.render(train, part)) for part in parts)))
         logits: list[list[Tensor]] = [[] for _ in networks]
+        beside: list[Tensor] = []
         for indices in torch.arange(len(test), device=test.images.device).split(BATCH):
             if should_stop():
                 raise InterruptedError("stopped while testing")
-            x = to_input(clutter.render(test, indices).canvas)
+            batch = clutter.render(test, indices)
+            beside.append(shows_own_class(batch))
+            x = inputs(batch)
             for network, found in zip(networks, logits, strict=True):
                 found.append(network(x).float())
         first, *rest = (scores(torch.cat(found), test.labels) for found in logits)
+        if (own := torch.cat(beside)).any():
+            right = torch.cat(logits[0])[own].argmax(1) == test.labels[own]
+            first |= {"own_class": int(right.sum()) / len(right), "own_class_images": len(right)}
         return first, float(rest[0]["accuracy"]) if rest else None
 
     rows = []
@@ -74,3 +86,9 @@ def accuracy_by_severity(
                 }
             )
     return rows
+
+
+def shows_own_class(batch: CanvasBatch) -> Tensor:
+    """Return which canvases show a smaller whole image (`crowd`) of the target's own class: bool (B,)."""
+    whole = [layer == "crowd" for layer in batch.fragment_layer]
+    return (batch.fragment_class[:, whole] == batch.label[:, None]).any(1)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attn_tutorial.backbones.names import Oracle
 from attn_tutorial.clutter import CanvasBatch, Clutter, to_input
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.spec import RunSpec
+from attn_tutorial.training import network_input
 
 BATCH = 250
 RECALIBRATION_CANVASES = 1000
@@ -32,13 +34,15 @@ class Group:
     """int64 (B,): for each canvas, the place in the group of another canvas of its class; None if there is none."""
     other_class: Tensor
     """int64 (B,): for each canvas, the place in the group of a canvas of another class."""
+    oracle: Oracle | None = None
+    """Whether the network is also told where the target is: the field `oracle` of its run's spec."""
 
     def __len__(self) -> int:
         return len(self.batch.label)
 
     def input(self) -> Tensor:
-        """Return the canvases as network input."""
-        return to_input(self.batch.canvas)
+        """Return the canvases as network input, see `training.network_input`."""
+        return network_input(to_input(self.batch.canvas), self.batch.visible_mask, self.oracle)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ class Groups:
 
 
 def groups_of(
-    images: ImageSet, count: int, clutter: Clutter, should_stop: Callable[[], bool] = lambda: False
+    images: ImageSet,
+    count: int,
+    clutter: Clutter,
+    should_stop: Callable[[], bool] = lambda: False,
+    oracle: Oracle | None = None,
 ) -> Groups:
     """Render the first `count` / classes images of each class in groups, or fewer if a class has fewer images.
 
@@ -72,6 +80,7 @@ def groups_of(
         count: the number of images.
         clutter: the clutter in which they are rendered.
         should_stop: see `Groups`.
+        oracle: see `Group`.
 
     """
     classes = len(images.classes)
@@ -90,6 +99,7 @@ def groups_of(
             clutter.render(images, chosen.flatten()),
             grid.roll(-1, 0).flatten() if len(chosen) > 1 else None,
             grid.gather(1, partners).flatten(),
+            oracle,
         )
 
     return Groups(tuple(map(render, place.tensor_split(pieces), partner.tensor_split(pieces))), should_stop)

@@ -61,13 +61,13 @@ def look(
     count = min(wanted.images, len(test))
 
     def training(clutter: Clutter) -> Groups:
-        return groups_of(train, min(count, RECALIBRATION_CANVASES), clutter, should_stop)
+        return groups_of(train, min(count, RECALIBRATION_CANVASES), clutter, should_stop, spec.oracle)
 
     lesions = wanted.lesions and bool(attention_blocks(model))
     mean = mean_gates(model, training(train_clutter(spec))) if lesions else {}
     for severity in sorted(set(wanted.severities) & set(spec.evaluation.severities)):
         clutter = clutter_of_test(spec, composition, severity)
-        groups = groups_of(test, count, clutter, should_stop)
+        groups = groups_of(test, count, clutter, should_stop, spec.oracle)
         about = {"types": composition, "severity": severity}
         if wanted.localisation:
             found["localisation"] += [about | row for row in localise(model, groups)]

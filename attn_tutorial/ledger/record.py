@@ -61,6 +61,10 @@ class Accuracy(Tested):
     """Mean Brier score, summed over the classes, 0 to 2."""
     recalibrated: Share | None = None
     """The same with BatchNorm statistics from training images in this clutter; None where this was not tested."""
+    own_class: Share | None = None
+    """Accuracy on the canvases on which a smaller whole image (`crowd`) is of the target's class; None without any."""
+    own_class_images: int | None = None
+    """How many canvases these are."""
 
 
 class Localisation(Tested):

@@ -46,6 +46,9 @@ INTRODUCED: dict[str, Any] = {
     "evaluation.look.severities": [0, 3, 5],
     "evaluation.look.localisation": True,
     "evaluation.look.lesions": True,
+    "data.size": 32,
+    "training.mask_loss": 0.0,
+    "oracle": None,
 }
 """By path of the field, as JSON values."""
 

@@ -17,9 +17,17 @@ from pydantic import (
     model_validator,
 )
 
+from attn_tutorial.backbones.names import ORACLE_VERSION, Oracle
 from attn_tutorial.blocks.options import BLOCK_VERSIONS, check_block
-from attn_tutorial.clutter.names import CLUTTER_TYPES, SEEN_TYPES, SEVERITIES, versions_drawn
-from attn_tutorial.datasets.names import TILE
+from attn_tutorial.clutter.names import (
+    CLUTTER_TYPES,
+    OCCLUSION_TYPES,
+    SEEN_TYPES,
+    SEVERITIES,
+    UNSEEN_TYPES,
+    versions_drawn,
+)
+from attn_tutorial.datasets.names import RESIZE_VERSION, SIZES, SMALLEST_TILE, TILE
 from attn_tutorial.spec.messages import SpecError, explain
 from attn_tutorial.spec.run_ids import training_id
 
@@ -57,12 +65,19 @@ def _check_types(types: Iterable[str], given: object) -> None:
         )
 
 
+def _resizable(size: int) -> int:
+    if size not in SIZES:
+        raise ValueError(f"must be one of {', '.join(map(str, SIZES))} (pixels), but got {size}")
+    return size
+
+
 Severities = Annotated[tuple[Annotated[int, Field(ge=0, le=5)], ...], Field(min_length=1), BeforeValidator(_as_tuple)]
 ClutterTypes = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_tuple), AfterValidator(_in_order)]
 Compositions = Annotated[
     tuple[Annotated[str, AfterValidator(_composition)], ...], BeforeValidator(_as_tuple), AfterValidator(_once)
 ]
 SEEN = "+".join(SEEN_TYPES)
+"""The composition that training shows by default. The mean fall of accuracy in it is the seen distraction cost."""
 
 
 class Part(BaseModel):
@@ -85,6 +100,8 @@ class DataSpec(Part):
     name: Literal["cifar10", "shapes"]
     train_images: PositiveInt | None = None
     """How many training images to use, the same share of each class; all by default."""
+    size: Annotated[int, AfterValidator(_resizable)] = TILE
+    """Side of the images in pixels, to which an integer box filter resizes them: the target on the canvas."""
 
 
 class BackboneSpec(Part):
@@ -111,9 +128,9 @@ class BackboneSpec(Part):
 class ClutterSpec(Part):
     """The clutter in training. The test has clutter of the same kind, except for `types` and `severities`."""
 
-    types: ClutterTypes = SEEN_TYPES
-    severities: Severities = (0, 1, 2, 3)
-    canvas: Annotated[int, Field(ge=TILE, le=128)] = 48
+    types: ClutterTypes = _in_order(SEEN_TYPES)
+    severities: Severities = (0, 1, 2)
+    canvas: Annotated[int, Field(ge=SMALLEST_TILE, le=128)] = 48
     feather: Literal[0, 1, 2] = 0
     tile: Literal["shown", "removed"] = "shown"
     """Like the two fields below, a control that breaks the benchmark on purpose: see `clutter.Clutter`."""
@@ -142,6 +159,9 @@ class TrainingSpec(Part):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the steps in which the learning rates rise; then they fall linearly to 0."""
+    mask_loss: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a second loss that pulls the block's spatial gates towards the target's visible mask: a gate that is
+    told in training, and not in the test, where the target is."""
 
 
 class LookSpec(Part):
@@ -164,8 +184,9 @@ class EvaluationSpec(Part):
     """Use "val" for choices, never "test"."""
     images: PositiveInt | None = None
     """How many images of the split, the same share of each class; all by default."""
-    types: Annotated[Compositions, Field(min_length=1)] = (SEEN, *CLUTTER_TYPES)
-    """The compositions of clutter types: by default all that training sees together, and every type by itself."""
+    types: Annotated[Compositions, Field(min_length=1)] = (SEEN, *UNSEEN_TYPES, *OCCLUSION_TYPES)
+    """The compositions of clutter types: by default the background types that training sees, composed; each background
+    type that it does not see; and each type of occlusion."""
     severities: Severities = SEVERITIES
     recalibrated: Compositions = (SEEN,)
     """The compositions that are also tested with recalibrated BatchNorm statistics."""
@@ -187,6 +208,9 @@ class RunSpec(Part):
     stages: Annotated[tuple[Literal[1, 2, 3], ...], Field(min_length=1), BeforeValidator(_as_tuple)] | None = None
     """The stages, counted from 1, whose slots get the block; all by default."""
     position: Literal["standard", "pre", "post", "identity"] = "standard"
+    oracle: Oracle | None = None
+    """A control that is told where the target is, in training and in the test: "gate" multiplies the features after
+    each unit by the target's visible mask and pools over it; "wrong_gate" does the same with another canvas's mask."""
     clutter: ClutterSpec = ClutterSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
 
@@ -209,10 +233,34 @@ class RunSpec(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _target_fits(self) -> Self:
+        if self.clutter.canvas < self.data.size:
+            raise ValueError(
+                f"clutter.canvas must be at least as large as the images, which have {self.data.size} px (data.size), "
+                f"but got {self.clutter.canvas}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_can_be_taught(self) -> Self:
+        if self.training.mask_loss and "spatial" not in (self.block or ""):
+            raise ValueError(
+                "training.mask_loss must be 0 for a network without spatial gates, but got "
+                f"{self.training.mask_loss} with block {self.block!r}; use block 'spatial', or leave it out"
+            )
+        return self
+
     def versions(self) -> dict[str, int]:
-        """Return the versions of the parts that the training uses: the canvas, its layers, and the block, by name."""
-        drawn = versions_drawn(self.clutter.types, self.clutter.severities)
-        return drawn if self.block is None else {**drawn, f"block {self.block}": BLOCK_VERSIONS[self.block]}
+        """Return the versions of the parts that the training uses, by name: the canvas, its layers, the block, ..."""
+        used = versions_drawn(self.clutter.types, self.clutter.severities)
+        if self.block is not None:
+            used[f"block {self.block}"] = BLOCK_VERSIONS[self.block]
+        if self.oracle is not None:
+            used["oracle"] = ORACLE_VERSION
+        if self.data.size != TILE:
+            used["resize"] = RESIZE_VERSION
+        return used
 
     def run_id(self, fingerprint: str) -> str:
         """Return the run's id on images with this fingerprint: see `spec.run_ids.training_id`."""

@@ -9,6 +9,7 @@ from .machine import keep_memory as keep_memory
 from .machine import thread_count as thread_count
 from .model import build_model as build_model
 from .model import build_network as build_network
+from .model import network_input as network_input
 from .model import weights_sha256 as weights_sha256
 from .muon import Muon as Muon
 from .names import check_device as check_device

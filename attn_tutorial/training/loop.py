@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.checkpoint import Checkpoints
 from attn_tutorial.training.curve import LearningCurve
 from attn_tutorial.training.machine import Execution, thread_count
-from attn_tutorial.training.model import build_model, train_clutter
+from attn_tutorial.training.model import build_model, network_input, train_clutter
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
 from attn_tutorial.training.progress import Progress
+from attn_tutorial.training.supervision import Supervision, recorded_gates
 
 
 @dataclass
@@ -87,7 +88,7 @@ def fit(
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
     recipe, device = spec.training, train.images.device
-    batches = Batches(train, train_clutter(spec), recipe.batch_size)
+    batches = make_batches(spec, train)
     steps = recipe.samples // recipe.batch_size
     if steps < 1:
         raise ValueError(f"`samples` must fill a batch of {recipe.batch_size}, but got {recipe.samples}. Raise it.")
@@ -98,6 +99,8 @@ def fit(
         if state
         else Execution.choose(device, precision, spec.backbone, spec.clutter.canvas)
     )
+    if recipe.mask_loss:  # a compiled network does not show its gates
+        execution = replace(execution, compiled=False)
     with _surroundings(spec.seed, execution, device):
         curve = LearningCurve(steps, recipe.batch_size, device)
         trained = Trained(execution.place(build_model(spec, train), device).train(), execution, curve.points)
@@ -107,9 +110,9 @@ def fit(
         model: Any = torch.compile(trained.model) if execution.compiled else trained.model
         began = time.perf_counter() - trained.seconds
         for step in range(curve.step, steps):
-            x, label = batches.at(step)
+            x, label, taught = step_input(spec, batches, step)
             set_learning_rates(optimisers, recipe, step, steps)
-            curve.add(train_step(model, optimisers, x, label, recipe.label_smoothing, execution))
+            curve.add(train_step(model, optimisers, x, label, recipe.label_smoothing, execution, taught))
             trained.seconds = time.perf_counter() - began
             if curve.due():
                 if divergence := curve.divergence():
@@ -126,6 +129,28 @@ def fit(
     return trained
 
 
+def make_batches(spec: RunSpec, train: ImageSet) -> Batches:
+    """Return the training batches of a run, with the targets' masks if its network or its loss needs them."""
+    masks = spec.oracle is not None or spec.training.mask_loss > 0
+    return Batches(train, train_clutter(spec), spec.training.batch_size, masks)
+
+
+def step_input(spec: RunSpec, batches: Batches, step: int) -> tuple[Tensor, Tensor, Supervision | None]:
+    """Return what `train_step` needs of a run's batch: the network's input, the labels, and the second loss or None.
+
+    Args:
+        spec: the run.
+        batches: its batches, from `make_batches`.
+        step: the number of the step, from 0.
+
+    """
+    x, label = batches.at(step)
+    if not batches.masks:
+        return x, label, None
+    visible, weight = batches.masks_at(step), spec.training.mask_loss
+    return network_input(x, visible, spec.oracle), label, Supervision(weight, visible) if weight else None
+
+
 def train_step(
     model: nn.Module,
     optimisers: list[Optimizer],
@@ -133,13 +158,21 @@ def train_step(
     label: Tensor,
     label_smoothing: float,
     execution: Execution,
+    taught: Supervision | None = None,
 ) -> Tensor:
-    """Make one step; return the batch's loss and accuracy, (2,), left on the device so that nothing waits for it."""
+    """Make one step; return the batch's loss and accuracy, (2,), left on the device so that nothing waits for it.
+
+    With `taught` the loss has a second part, which pulls the spatial gates of the network, a `ResNet`, towards the
+    targets' masks.
+    """
     if execution.memory_format == "contiguous":
         x = x.contiguous()
-    with execution.autocast(x.device):
+    slots = model.slots() if taught else {}  # type: ignore[operator]
+    with recorded_gates(slots) as gates, execution.autocast(x.device):
         logits = model(x).float()
         loss = functional.cross_entropy(logits, label, label_smoothing=label_smoothing)
+    if taught:
+        loss = loss + taught.loss(gates)
     for optimiser in optimisers:
         optimiser.zero_grad(set_to_none=True)
     loss.backward()

@@ -9,8 +9,9 @@ from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.machine import Execution, choose_device, native_precision, thread_count
-from attn_tutorial.training.model import build_network
+from attn_tutorial.training.model import build_network, network_input
 from attn_tutorial.training.optimisers import make_optimisers, set_learning_rates
+from attn_tutorial.training.supervision import Supervision
 
 
 def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tuple[float, float]:
@@ -32,12 +33,14 @@ def seconds_per_image(spec: RunSpec, device: str, batch: int, steps: int) -> tup
         model = execution.place(build_network(spec, CLASS_COUNT), where)
         optimisers = make_optimisers(model, spec.training)
         set_learning_rates(optimisers, spec.training, 0, 1)
+        mask = torch.ones(batch, spec.clutter.canvas, spec.clutter.canvas, dtype=torch.bool, device=where)
         x = torch.zeros(batch, 3, spec.clutter.canvas, spec.clutter.canvas, device=where)
-        x = x.to(memory_format=torch.channels_last)
+        x = network_input(x.to(memory_format=torch.channels_last), mask, spec.oracle)
+        taught = Supervision(spec.training.mask_loss, mask) if spec.training.mask_loss else None
         label = torch.zeros(batch, dtype=torch.int64, device=where)
 
         def train() -> None:
-            train_step(model, optimisers, x, label, 0.0, execution)
+            train_step(model, optimisers, x, label, 0.0, execution, taught)
 
         @torch.inference_mode()
         def predict() -> None:

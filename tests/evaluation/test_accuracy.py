@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -7,9 +8,10 @@ from torch.optim.swa_utils import update_bn
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES
-from attn_tutorial.clutter.names import CLUTTER_TYPES
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import accuracy_by_severity, recalibrated
-from attn_tutorial.spec import SEEN, RunSpec
+from attn_tutorial.evaluation.accuracy import shows_own_class
+from attn_tutorial.spec import EvaluationSpec, RunSpec
 
 
 class ReadsTheBrightestPixel(nn.Module):
@@ -54,7 +56,7 @@ def test_severity_0_is_the_same_for_all_types_and_is_tested_once(lit, train):
     model = Counting()
     rows = accuracy_by_severity(model, make_spec(severities=[0, 1], images=30, recalibrated=[]), lit, train)
     assert [(row["types"], row["severity"]) for row in rows] == [
-        (types, severity) for types in (SEEN, *CLUTTER_TYPES) for severity in (0, 1)
+        (types, severity) for types in EvaluationSpec().types for severity in (0, 1)
     ]
     assert {row["images"] for row in rows} == {30}
     assert model.calls == 1 + 6
@@ -143,3 +145,40 @@ def test_dropout_stays_off_while_statistics_are_collected():
     batches = [torch.randn(8, 3, 4, 4)]
     expected = recalibrated(network[1:], batches)[0]
     assert torch.equal(recalibrated(network, batches)[1].running_var, expected.running_var)
+
+
+def test_only_whole_images_of_the_targets_class_count_as_its_own_class():
+    batch = SimpleNamespace(
+        label=torch.tensor([3, 3, 3, 7]),
+        # A piece, two smaller whole images (-1: this severity draws none), and an occluding piece.
+        fragment_layer=("surround", "crowd", "crowd", "fragments"),
+        fragment_class=torch.tensor([[3, 1, 2, 3], [0, 1, 3, 0], [0, 3, -1, 0], [7, 3, -1, 7]]),
+    )
+    assert shows_own_class(batch).tolist() == [False, True, True, False]
+    batch.fragment_layer = ("surround", "surround", "fragments", "fragments")
+    assert not shows_own_class(batch).any()
+
+
+class SaysClassThree(nn.Module):
+    def forward(self, x):
+        return torch.eye(10)[3].expand(len(x), 10)
+
+
+def test_accuracy_beside_a_smaller_image_of_the_own_class_is_on_these_canvases_only(test_images, bank, train):
+    spec = make_spec(types=["crowd", "surround"], severities=[0, 1, 5], recalibrated=[])
+    rows = accuracy_by_severity(SaysClassThree(), spec, test_images, train)
+    labels = dict(zip(bank.index.tolist(), bank.labels.tolist(), strict=True))
+    for row in rows:
+        if row["types"] == "surround" or row["severity"] == 0:
+            assert "own_class" not in row
+            assert "own_class_images" not in row
+            continue
+        batch = Clutter(("crowd",), row["severity"]).render(test_images, torch.arange(len(test_images)))
+        own = [
+            label in {labels[image] for image in images if image >= 0}
+            for label, images in zip(batch.label.tolist(), batch.fragment_id.tolist(), strict=True)
+        ]
+        threes = [label == 3 for label, beside in zip(batch.label.tolist(), own, strict=True) if beside]
+        assert row["own_class_images"] == sum(own) > 0
+        assert row["own_class"] == pytest.approx(sum(threes) / sum(own))
+        assert row["accuracy"] == pytest.approx(0.1)

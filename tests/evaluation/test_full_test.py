@@ -8,7 +8,7 @@ from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock
 from attn_tutorial.evaluation import evaluate
 from attn_tutorial.evaluation.full_test import look
 from attn_tutorial.ledger.record import Lesion, Localisation
-from attn_tutorial.spec import RunSpec, SpecError
+from attn_tutorial.spec import SEEN, RunSpec, SpecError
 from attn_tutorial.training import build_model
 
 
@@ -35,7 +35,7 @@ def test_rows_are_a_records_and_say_in_which_clutter(test_images, train):
     found = look_at(make_spec("cbam", look={"images": 20, "severities": [0, 5]}), test_images, train)
     rows = [Localisation.model_validate(row) for row in found["localisation"]]
     lesions = [Lesion.model_validate(row) for row in found["lesions"]]
-    assert {(row.types, row.severity) for row in (*rows, *lesions)} == {("fragments+noise", 0), ("fragments+noise", 5)}
+    assert {(row.types, row.severity) for row in (*rows, *lesions)} == {(SEEN, 0), (SEEN, 5)}
     assert {(row.slot, row.map) for row in rows} == {
         *((f"stage{number}.0.slot", "spatial") for number in (1, 2, 3)),
         ("stage3", "grad_cam"),
