@@ -1,6 +1,6 @@
 import pytest
 
-from attn_tutorial.spec import RunSpec, SpecError
+from attn_tutorial.spec import SEEN, RunSpec, SpecError
 
 GIVEN = {"data": {"name": "shapes"}, "training": {"samples": 1000}}
 
@@ -16,12 +16,30 @@ def test_the_id_names_spec_and_images():
     ]
     assert len({spec.run_id("a"), *others}) == 5
     # The name of a run is part of every published record: it may not drift from machine to machine.
-    assert spec.run_id("a") == "d772c55f1c04b21f"
+    assert spec.run_id("a") == "e4bcc6e096fe1d8d"
+    pilot = {"clutter": {"types": ["fragments", "noise"], "severities": [0, 1, 2, 3]}}
+    assert RunSpec.parse({**GIVEN, **pilot}).run_id("a") == "d772c55f1c04b21f"
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_a_smaller_target_is_another_run_and_the_usual_size_is_not(size):
+    plain = RunSpec.parse(GIVEN)
+    assert RunSpec.parse({**GIVEN, "data": {"name": "shapes", "size": 32}}).run_id("a") == plain.run_id("a")
+    small = RunSpec.parse({**GIVEN, "data": {"name": "shapes", "size": size}})
+    assert small.run_id("a") != plain.run_id("a")
+    assert small.versions() == {**plain.versions(), "resize": 1}
+
+
+def test_training_sees_backgrounds_and_the_test_keeps_the_axes_apart():
+    spec = RunSpec.parse(GIVEN)
+    assert (spec.clutter.types, spec.clutter.severities) == (("noise", "surround"), (0, 1, 2))
+    assert spec.evaluation.types == (SEEN, "mosaic", "crowd", "fragments", "strokes", "veil")
+    assert spec.evaluation.recalibrated == (SEEN,)
 
 
 def test_the_order_of_clutter_types_changes_no_pixel_and_no_id():
     plain = RunSpec.parse(GIVEN)
-    turned = RunSpec.parse({**GIVEN, "clutter": {"types": ["noise", "fragments"]}})
+    turned = RunSpec.parse({**GIVEN, "clutter": {"types": ["noise", "surround"]}})
     assert turned == plain
     assert turned.run_id("a") == plain.run_id("a")
 
@@ -67,6 +85,11 @@ def test_one_network_has_one_id(same):
         ({"clutter": {"types": ["fog"]}}, ["clutter.types", "but got ('fog',)", "mosaic"]),
         ({"evaluation": {"types": ["noise+fog"]}}, ["but got 'noise+fog'", "joined by +", "mosaic"]),
         ({"evaluation": {"types": ["noise+noise"]}}, ["but got 'noise+noise'", "must name each type only once"]),
+        ({"data": {"name": "shapes", "size": 20}}, ["data.size", "must be one of 16, 24, 32", "but got 20"]),
+        (
+            {"data": {"name": "shapes", "size": 24}, "clutter": {"canvas": 20}},
+            ["clutter.canvas must be at least", "24 px", "but got 20"],
+        ),
         ({"clutter": {"types": ["noise", "noise"]}}, ["must name each only once"]),
         ({"evaluation": {"types": ["noise", "noise"]}}, ["must name each only once"]),
         ({"seed": -1}, ["seed", "but got -1", "greater than or equal to 0"]),

@@ -7,18 +7,115 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from attn_tutorial.clutter.names import UNSEEN_TYPES
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import SEEN
 
 BASELINE = "baseline"
+SEEN_COST = (SEEN,)
+"""The compositions of the seen distraction cost, the key secondary outcome."""
+UNSEEN_COST: tuple[str, ...] = UNSEEN_TYPES
+"""The compositions of the unseen distraction cost, the primary outcome: the mean of the costs of both."""
 OUTCOME = ["variant", "seed", "run_id", "value"]
 _KIND = ("preset", "fingerprint", "backbone", "split")
+
+
+def distraction_table(frame: pd.DataFrame, types: Iterable[str] | None = None) -> pd.DataFrame:
+    """Return the distraction cost of each run in each composition, beside the accuracies that it is made of.
+
+    The cost is the accuracy at severity 0 minus the mean of the accuracies at the severities above 0. A cost alone says
+    little: a network can have a small one because it is bad at severity 0 already.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        types: the compositions of clutter types; by default all that were tested at severity 0 and above.
+
+    Returns:
+        a row for each run and composition; columns: `variant`, `seed`, `run_id`, `types`, `severity_0` and `clutter`
+        (accuracies in percent), `cost` (points).
+
+    Raises:
+        InputError: as for `areas`, or runs were not tested at severity 0 or not at any above it.
+
+    """
+    chosen = list(dict.fromkeys(frame["types"])) if types is None else list(types)
+    parts = []
+    for name in chosen:
+        runs = _by_severity(frame, name)
+        if runs.empty:
+            continue
+        if 0 not in runs.columns or len(runs.columns) < 2:
+            if types is None:
+                continue
+            tested = ", ".join(map(str, runs.columns))
+            raise InputError(
+                f"A distraction cost needs runs that were tested at severity 0 and above, but these were tested on "
+                f"{name} at severity {tested} only. Choose runs that were tested at severities 0 to 5."
+            )
+        part = pd.DataFrame({"severity_0": runs[0], "clutter": runs.drop(columns=0).mean(axis="columns")})
+        parts.append(part.reset_index().assign(types=name))
+    if not parts:
+        return pd.DataFrame(columns=[*OUTCOME[:3], "types", "severity_0", "clutter", "cost"])
+    table = pd.concat(parts, ignore_index=True)
+    table["cost"] = table["severity_0"] - table["clutter"]
+    return table[[*OUTCOME[:3], "types", "severity_0", "clutter", "cost"]]
+
+
+def distraction_costs(frame: pd.DataFrame, types: Iterable[str]) -> pd.DataFrame:
+    """Return each run's mean distraction cost over compositions, in points, as an outcome frame.
+
+    Args:
+        frame: see `distraction_table`.
+        types: the compositions, such as `SEEN_COST` or `UNSEEN_COST`.
+
+    Returns:
+        an outcome frame without the runs that were not tested on all of these compositions.
+
+    Raises:
+        InputError: as for `distraction_table`.
+
+    """
+    chosen = list(dict.fromkeys(types))
+    table = distraction_table(frame, chosen)
+    if table.empty:
+        return _outcome(None)
+    costs = table.groupby(OUTCOME[:3], sort=False)["cost"].agg(["mean", "size"])
+    return _outcome(costs.loc[costs["size"] == len(chosen), "mean"])
+
+
+def as_gains(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return an outcome frame of costs with the other sign, so that differences from the baseline are reductions."""
+    return costs.assign(value=-costs["value"])
+
+
+def won_back(frame: pd.DataFrame, types: Iterable[str], baseline: str = BASELINE) -> pd.DataFrame:
+    """Return how much of the baseline's distraction cost each run wins back, in percent of that cost.
+
+    100 means that the clutter costs the run nothing, 0 that it costs as much as it costs the baseline with the same
+    seed, and less than 0 that it costs more. The baseline's cost is the headroom: if it is small, the share says
+    little.
+
+    Args:
+        frame: see `distraction_table`.
+        types: the compositions, such as `SEEN_COST` or `UNSEEN_COST`.
+        baseline: the variant whose cost counts as 100 %.
+
+    Returns:
+        an outcome frame without the baseline, and without the runs whose seed the baseline lacks.
+
+    """
+    costs = distraction_costs(frame, types)
+    check_baseline(baseline, costs["variant"])
+    headroom = costs[costs["variant"] == baseline].set_index("seed")["value"]
+    others = costs[(costs["variant"] != baseline) & costs["seed"].isin(headroom.index)]
+    of_baseline = headroom.loc[others["seed"]].to_numpy()
+    return others.assign(value=100 * (of_baseline - others["value"]) / of_baseline).reset_index(drop=True)
 
 
 def areas(frame: pd.DataFrame, types: str = SEEN) -> pd.DataFrame:
     """Return the mean accuracy over the severities of each run, in percent: the area under its severity curve.
 
-    On `fragments+noise` this is the primary outcome of the pilot study.
+    On `fragments+noise` this is the primary outcome of the pilot study; 93 % of that fall is occlusion.
 
     Args:
         frame: `Ledger.frame()` of one study at one preset on one image set.

@@ -88,7 +88,7 @@ def evaluate_kept(
     """
     device = choose_device(setting.options.device)
     network = load_network(ledger, record).to(device)
-    train, test = (_images(split, setting, device) for split in ("train", spec.evaluation.split))
+    train, test = (_images(split, spec, setting, device) for split in ("train", spec.evaluation.split))
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
     with thread_count(record.threads or torch.get_num_threads()):
@@ -113,7 +113,7 @@ def _train(
         "spec": run.spec,
     }
     try:
-        train, test = (_images(split, setting, device) for split in ("train", run.spec.evaluation.split))
+        train, test = (_images(split, run.spec, setting, device) for split in ("train", run.spec.evaluation.split))
         trained = fit(
             run.spec, train, checkpoints, options.checkpoint_every, on_progress, should_stop, options.precision
         )
@@ -160,8 +160,9 @@ def _with_earlier_tests(ledger: Ledger, record: Record) -> Record:
     return record.model_copy(update={name: [] for name in TESTS}).with_tests(earlier.tests).with_tests(record.tests)
 
 
-def _images(split: str, setting: Setting, device: torch.device) -> ImageSet:
-    return load_images(setting.images.name, split, root=setting.root, source=setting.source).to(device)
+def _images(split: str, spec: RunSpec, setting: Setting, device: torch.device) -> ImageSet:
+    images = load_images(setting.images.name, split, root=setting.root, source=setting.source, size=spec.data.size)
+    return images.to(device)
 
 
 def _training(trained: Trained) -> dict[str, Any]:

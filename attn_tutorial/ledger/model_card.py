@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from attn_tutorial.ledger.record import Record
-from attn_tutorial.spec import SEEN
 
 _CARD = """\
 # Networks of the clutter benchmark
@@ -35,8 +34,8 @@ found = dict(zip([output.name for output in session.get_outputs()], outputs))
 
 ## How good they are
 
-The table shows accuracy in % on {images:,} {split} images, by severity of `fragments` and `noise` (training used
-severities {trained}). For every other composition of clutter types it shows the mean over the severities above 0.
+The targets are {size}×{size} pixels. Training used {seen} at severities {trained}. The table shows accuracy in % on
+{images:,} {split} images, by severity of {first_types}. For every other composition of clutter types it shows the mean over the severities above 0.
 **Each row is one network. The differences say nothing about the blocks, because another seed gives other numbers.**
 The study's pages, with several seeds, say what can be concluded about the blocks.
 
@@ -94,7 +93,10 @@ def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], cont
         first=f"{named[0][0]}.onnx",
         images=record.accuracy[0].images,
         split=spec.evaluation.split,
+        size=spec.data.size,
+        seen=" and ".join(f"`{name}`" for name in spec.clutter.types),
         trained=", ".join(map(str, spec.clutter.severities)),
+        first_types=" and ".join(f"`{name}`" for name in spec.evaluation.types[0].split("+")),
         accuracies=_accuracies(named),
         training=_table(
             ["network", "images seen", "precision", "minutes", "processor", "resumed at step", "git revision"],
@@ -113,17 +115,17 @@ def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], cont
 
 def _accuracies(named: Sequence[tuple[str, Record]]) -> str:
     tested = named[0][1].spec.evaluation
-    alone = [types for types in tested.types if types != SEEN]
+    first, *others = tested.types
     rows = []
     for name, record in named:
         shares = {(row.types, row.severity): row.accuracy for row in record.accuracy}
         cluttered = [severity for severity in tested.severities if severity]
         rows.append(
             [name]
-            + [_percent([shares[SEEN, severity]]) for severity in tested.severities]
-            + [_percent([shares[types, severity] for severity in cluttered]) for types in alone]
+            + [_percent([shares[first, severity]]) for severity in tested.severities]
+            + [_percent([shares[types, severity] for severity in cluttered]) for types in others]
         )
-    return _table(["network", *(f"severity {severity}" for severity in tested.severities), *alone], rows)
+    return _table(["network", *(f"severity {severity}" for severity in tested.severities), *others], rows)
 
 
 def _percent(shares: Sequence[float]) -> str:

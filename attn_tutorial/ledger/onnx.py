@@ -15,7 +15,6 @@ from attn_tutorial.ledger.model_card import model_card
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.ledger.weights import load_network
-from attn_tutorial.spec import SEEN
 from attn_tutorial.training.files import write_whole
 
 INPUT, LOGITS = "canvas", "logits"
@@ -100,7 +99,8 @@ def export_networks(
     Raises:
         LedgerError: a record is not done, or its weights are missing or differ from the ones that it names.
         InputError: two networks have the same name, or one card cannot describe them all, because they differ in
-            training clutter or in tests; the folder cannot be written; see also `onnx_network`.
+            training clutter or in tests; one is an oracle, which needs the target's mask beside the canvas; the folder
+            cannot be written; see also `onnx_network`.
 
     """
     _check_alike(named)
@@ -134,16 +134,21 @@ def _check_alike(named: Sequence[tuple[str, Record]]) -> None:
         )
     first = named[0][1].spec
     for name, record in named:
+        if record.spec.oracle is not None:
+            raise InputError(
+                f"networks to export must find the target by themselves, but {name} is told where it is (oracle "
+                f"{record.spec.oracle!r}), and a canvas alone does not tell that. Choose other networks with --variant."
+            )
         tested = record.spec.evaluation
         if (record.spec.clutter, tested) != (first.clutter, first.evaluation):
             raise InputError(
                 f"networks on one card must have the same training clutter and the same tests, but {names[0]} and "
                 f"{name} differ. Choose networks of one kind with --variant."
             )
-    if SEEN not in first.evaluation.types or not any(first.evaluation.severities):
+    if not any(first.evaluation.severities):
         raise InputError(
-            f"networks on a card must be tested on {SEEN} at severities above 0, but {names[0]} was tested on "
-            f"{', '.join(first.evaluation.types)} at severities {', '.join(map(str, first.evaluation.severities))}."
+            f"networks on a card must be tested at severities above 0, but {names[0]} was tested at severity "
+            f"{', '.join(map(str, first.evaluation.severities))}."
         )
 
 

@@ -6,8 +6,10 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from attn_tutorial.backbones.names import ORACLE_VERSION
 from attn_tutorial.blocks.options import BLOCK_VERSIONS
 from attn_tutorial.clutter.names import CANVAS_VERSION, LAYER_VERSIONS
+from attn_tutorial.datasets.names import RESIZE_VERSION
 from attn_tutorial.errors import InputError
 from attn_tutorial.ledger.record import SCHEMA, TESTS, CurvePoint, Heading, Record
 from attn_tutorial.spec.introduced import with_introduced
@@ -152,12 +154,17 @@ def _heading(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_versions(trained: dict[str, int]) -> None:
-    today = {"canvas": CANVAS_VERSION, **LAYER_VERSIONS}
-    today.update({f"block {name}": version for name, version in BLOCK_VERSIONS.items()})
+    parts = {
+        "canvas": ("canvas", CANVAS_VERSION),
+        "oracle": ("the oracle", ORACLE_VERSION),
+        "resize": ("the resizing of images", RESIZE_VERSION),
+        **{name: (f"clutter type {name}", version) for name, version in LAYER_VERSIONS.items()},
+        **{f"block {name}": (f"block {name}", version) for name, version in BLOCK_VERSIONS.items()},
+    }
     for name, version in trained.items():
-        if today.get(name) != version:
-            part = name if name.startswith("block ") or name == "canvas" else f"clutter type {name}"
-            here = f"this is version {today[name]}" if name in today else "it is not known here"
+        part, today = parts.get(name, (name if name.startswith("block ") else f"clutter type {name}", None))
+        if today != version:
+            here = "it is not known here" if today is None else f"this is version {today}"
             raise Foreign(f"it was trained with version {version} of {part}, and {here}")
 
 

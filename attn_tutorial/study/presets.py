@@ -23,6 +23,8 @@ class Preset(Part):
     test_images: PositiveInt | None = None
     backbones: list[BackboneSpec] = Field(default_factory=lambda: [BackboneSpec()], min_length=1)
     """Every variant is trained in each of them. Results in different backbones are never pooled."""
+    size: int = 24
+    """Side of the target in pixels, see `DataSpec.size`; with the canvas of `clutter` it makes the geometry."""
     clutter: ClutterSpec = ClutterSpec()
     recipe: dict[str, Any] = Field(default_factory=dict)
     """The fields of `TrainingSpec` that differ from their defaults."""
@@ -38,7 +40,7 @@ class Preset(Part):
         """Return the fields of `RunSpec` that the preset sets on an image set, one dict for each backbone."""
         return [
             {
-                "data": {"name": images, "train_images": self.train_images},
+                "data": {"name": images, "train_images": self.train_images, "size": self.size},
                 "training": {"samples": self.samples[images], **self.recipe},  # type: ignore[index]
                 "clutter": self.clutter.model_dump(),
                 "evaluation": {"images": self.test_images},

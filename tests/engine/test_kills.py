@@ -28,7 +28,7 @@ study = Study.parse({
         "training": {"samples": 640, "batch_size": 16},
         "backbone": {"width": 16},
         "evaluation": {
-            "images": 20, "types": ["fragments+noise"], "severities": [0, 5], "recalibrated": [], "look": None,
+            "images": 20, "types": ["surround+noise"], "severities": [0, 5], "recalibrated": [], "look": None,
         },
     },
     "variants": {"baseline": {}, "se": {"block": "se"}},

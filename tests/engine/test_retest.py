@@ -10,10 +10,10 @@ from attn_tutorial.engine import run_study
 from attn_tutorial.engine.retest import retest
 from attn_tutorial.engine.status import study_status
 from attn_tutorial.ledger import Ledger
-from attn_tutorial.spec import EvaluationSpec
+from attn_tutorial.spec import SEEN, EvaluationSpec
 
-FEW = {"images": 20, "types": ["fragments+noise"], "severities": [0, 5], "recalibrated": [], "look": None}
-MORE = {**FEW, "types": ["fragments+noise", "mosaic"], "severities": [0, 3, 5]}
+FEW = {"images": 20, "types": [SEEN], "severities": [0, 5], "recalibrated": [], "look": None}
+MORE = {**FEW, "types": [SEEN, "mosaic"], "severities": [0, 3, 5]}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def trained(setting, plan):
 def test_what_a_plan_tests_and_a_record_lacks_is_added_without_training(trained, capsys):
     setting, run, before = trained
     assert (
-        study_status([run], Ledger(setting.results)).runs[0].detail.startswith("not tested on fragments+noise, mosaic")
+        study_status([run], Ledger(setting.results)).runs[0].detail.startswith(f"not tested on {SEEN}, mosaic")
     )
     assert run_study([run], setting) == {"done": 1}  # trains nothing, and says nothing of training
     assert Ledger(setting.results).get(run) == before
@@ -40,9 +40,9 @@ def test_what_a_plan_tests_and_a_record_lacks_is_added_without_training(trained,
     assert after.weights_sha256 == before.weights_sha256
     assert after.finished_at == before.finished_at
     assert after.accuracy[:2] == before.accuracy
-    conditions = {("test", types, severity) for types in ("fragments+noise", "mosaic") for severity in (0, 3, 5)}
+    conditions = {("test", types, severity) for types in (SEEN, "mosaic") for severity in (0, 3, 5)}
     assert after.conditions == conditions
-    assert after.versions_tested == {"canvas": 1, "fragments": 1, "noise": 1, "mosaic": 1}
+    assert after.versions_tested == {"canvas": 1, "surround": 1, "noise": 1, "mosaic": 1}
     assert retest([run], setting).complete == ["cbam seed 0"]
     assert study_status([run], Ledger(setting.results)).runs[0].detail == ""
 
@@ -147,4 +147,4 @@ def test_a_record_on_disk_names_the_split_of_each_result(trained):
     values = json.loads((setting.results / f"{run.run_id}.json").read_text())
     assert values["schema_version"] == 2
     assert {row["split"] for row in values["accuracy"]} == {"test"}
-    assert values["versions_trained"] == {"canvas": 1, "fragments": 1, "noise": 1, "block cbam": 1}
+    assert values["versions_trained"] == {"canvas": 1, "noise": 1, "surround": 1, "block cbam": 1}

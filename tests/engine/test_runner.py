@@ -15,7 +15,8 @@ from attn_tutorial.engine.study_progress import StudyProgress
 from attn_tutorial.errors import InputError
 from attn_tutorial.ledger import Ledger
 from attn_tutorial.ledger.ledger import LedgerError
-from attn_tutorial.spec import SpecError
+from attn_tutorial.spec import SEEN, SpecError
+from attn_tutorial.study import Study
 from attn_tutorial.training import Progress
 
 
@@ -36,8 +37,8 @@ def test_missing_runs_are_trained_and_recorded(setting, plan, way, capsys):
         assert record.samples_per_second > 0
         assert len(record.weights_sha256) == 64
         assert [(row.types, row.severity) for row in record.accuracy] == [
-            ("fragments+noise", 0),
-            ("fragments+noise", 5),
+            (SEEN, 0),
+            (SEEN, 5),
         ]
         assert record.curve[-1].samples == 128
         assert record.data.fingerprint == setting.images.fingerprint
@@ -189,7 +190,7 @@ def test_the_starter_of_processes_does_without_torch(setting, plan, tmp_path):
             study = Study.parse({{
                 "name": "own", "title": "Own", "question": "Does it load torch?",
                 "fixed": {{"training": {{"samples": 128}}, "evaluation": {{
-                    "types": ["fragments+noise"], "severities": [0], "recalibrated": [], "images": 20, "look": None}}}},
+                    "types": ["surround+noise"], "severities": [0], "recalibrated": [], "images": 20, "look": None}}}},
                 "variants": {{"baseline": {{}}}},
             }})
             data, results, root = {words!r}
@@ -229,10 +230,45 @@ def test_a_line_says_how_each_run_ended(setting, plan, capsys):
     done, diverged = (Ledger(setting.results).get(run.run_id) for run in runs)
     said = capsys.readouterr().out
     mean = sum(row.accuracy for row in done.accuracy) / 2
-    assert f"baseline seed 0: done; accuracy {100 * mean:.1f} % (fragments+noise, mean over severities)" in said
+    assert f"baseline seed 0: done; accuracy {100 * mean:.1f} % ({SEEN}, mean over severities)" in said
     assert f"at {done.samples_per_second:.0f} images/s in {done.precision}" in said
     assert f"diverges seed 0: diverged; {diverged.summary().partition('; ')[2]}" in said
     assert diverged.diverged_at >= 1
     assert f"at step {diverged.diverged_at} of 4" in diverged.error
     assert len(done.accuracy[0].per_class) == 10
     assert done.accuracy[0].ece is not None
+
+
+@pytest.mark.parametrize("size", [24, 32])
+def test_a_run_is_trained_and_tested_on_images_of_its_size(setting, plan, monkeypatch, size):
+    from attn_tutorial.engine import execute as module
+
+    loaded = []
+
+    def spy(*names, **options):
+        images = load_images(*names, **options)
+        loaded.append((images.split, tuple(images.images.shape[1:]), tuple(images.fragments.images.shape[1:3])
+                       if images.fragments else None))  # fmt: skip
+        return images
+
+    load_images = module.load_images
+    monkeypatch.setattr(module, "load_images", spy)
+    (run,) = plan(setting, baseline={"data": {"name": "cifar10", "size": size}})
+    assert run_study([run], setting.with_options(runner="serial")) == {"done": 1}
+    assert loaded == [("train", (size, size, 3), None), ("test", (size, size, 3), (size, size))]
+    record = Ledger(setting.results).get(run.run_id)
+    assert record.spec.data.size == size
+    assert record.versions_trained.get("resize") == (1 if size == 24 else None)
+    # Both sizes come from the same images, whose fingerprint is in the record; the size is in the spec and in the id.
+    assert record.data.fingerprint == setting.images.fingerprint
+    assert run.run_id != plan(setting, baseline={"data": {"name": "cifar10", "size": 16}})[0].run_id
+
+
+def test_the_smoke_preset_trains_on_the_primary_geometry(setting):
+    study = Study.load("headline")
+    (run, *_) = study.plan("smoke", setting.images)
+    assert (run.spec.data.size, run.spec.clutter.canvas) == (24, 48)
+    assert run_study([run], setting.with_options(runner="serial")) == {"done": 1}
+    record = Ledger(setting.results).get(run)
+    assert record.spec == run.spec
+    assert {row.types for row in record.accuracy} == set(run.spec.evaluation.types)

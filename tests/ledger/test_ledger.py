@@ -46,7 +46,7 @@ def test_the_frame_is_tidy(tmp_path, runs, make_record):
         ledger.add(make_record(run))
     frame = ledger.frame(runs[:3])
     assert len(frame) == 3 * 12
-    row = frame[(frame.variant == "se") & (frame.types == "noise") & (frame.severity == 5)].iloc[0]
+    row = frame[(frame.variant == "se") & (frame.types == "mosaic") & (frame.severity == 5)].iloc[0]
     assert row.accuracy == pytest.approx(65.0)
     assert Ledger(tmp_path / "none").frame().empty
 

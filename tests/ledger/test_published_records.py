@@ -20,7 +20,13 @@ from attn_tutorial.spec.introduced import BLOCK_OPTIONS_INTRODUCED, INTRODUCED
 
 PACKAGE = Path(attn_tutorial.__file__).parent
 PUBLISHED = PACKAGE.parent / "data" / "results"
-STUDIES = {"pilot": "full-cpu", "clean": "full-cpu", "budget": "full-cpu", "audit": "quick", "headline": "quick"}
+STUDIES = {
+    "pilot": "full-cpu",
+    "clean": "full-cpu",
+    "budget": "full-cpu",
+    "audit-occlusion": "quick",
+    "headline-occlusion": "quick",
+}
 LOOK = f"""
 import json
 from attn_tutorial.ledger import Ledger
@@ -79,7 +85,7 @@ def test_all_records_are_read_under_their_own_names(today):
     assert {path.stem for path in PUBLISHED.glob("*.json")} == set(today["specs"])
     found = today["plans"]
     assert {study: len(ids) for study, ids in found.items()} == {
-        "pilot": 30, "clean": 9, "budget": 6, "audit": 5, "headline": 4,
+        "pilot": 30, "clean": 9, "budget": 6, "audit-occlusion": 5, "headline-occlusion": 4,
     }  # fmt: skip
     assert set().union(*found.values()) == set(today["specs"])
     # One training was tested twice, for the pilot and on the validation split: each plan finds its own record.
@@ -88,7 +94,7 @@ def test_all_records_are_read_under_their_own_names(today):
 
 
 def test_a_new_clutter_layer_renames_no_record(today, change):
-    folder = change("clutter/names.py", r'^    "veil": 1,$', '    "veil": 1,\n    "crowd": 1,')
+    folder = change("clutter/names.py", r'^    "crowd": 1,$', '    "crowd": 1,\n    "fog": 1,')
     found = look(folder)
     assert found["plans"] == today["plans"]
     assert found["left_out"] == {}
@@ -203,7 +209,7 @@ def test_records_of_today_have_names_that_last(tmp_path):
     spec = RunSpec.parse({"data": {"name": "shapes"}, "training": {"samples": 1000}, "block": "cbam"})
     again = RunSpec.parse({**spec.model_dump(), "evaluation": {"types": ["veil"], "split": "val", "look": None}})
     assert again.run_id("a") == spec.run_id("a")
-    assert spec.versions() == {"canvas": 1, "fragments": 1, "noise": 1, "block cbam": 1}
+    assert spec.versions() == {"canvas": 1, "noise": 1, "surround": 1, "block cbam": 1}
     other = RunSpec.parse({**spec.model_dump(), "clutter": {"types": ["noise"]}})
     assert other.run_id("a") != spec.run_id("a")
 

@@ -3,6 +3,7 @@ import torch
 
 from attn_tutorial.backbones import resnet
 from attn_tutorial.blocks import BLOCK_NAMES
+from attn_tutorial.clutter.names import SEEN_TYPES, UNSEEN_TYPES
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import BackboneSpec, Images, SpecError
 from attn_tutorial.study import Preset, Study, preset_names, study_names
@@ -22,8 +23,10 @@ def test_the_headline_compares_what_it_says():
 @pytest.mark.parametrize("preset", preset_names())
 def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
-    if study in ("audit", "training-clutter"):  # what the networks see differs
+    if study in ("audit", "audit-occlusion", "training-clutter"):  # what the networks see differs
         slots |= {"clutter", "evaluation"}
+    if study == "audit":  # some networks are told where the target is
+        slots |= {"oracle"}
     if study in ("recipe", "clean", "length", "budget", "pilot"):  # how they are trained differs
         slots |= {"training"}
     if study in ("budget", "pilot"):
@@ -129,9 +132,31 @@ def test_what_is_fixed_holds_for_all_variants():
 def test_a_variant_names_only_what_differs_in_a_part():
     by_name = {run.variant: run.spec for run in Study.load("audit").plan("quick", CIFAR)}
     removed = by_name["tile_removed"]
-    assert (removed.clutter.tile, removed.clutter.severities) == ("removed", (0, 1, 2, 3))
-    assert (removed.evaluation.types, removed.evaluation.images) == (("fragments+noise",), 2000)
-    assert by_name["baseline"] == Study.load("headline").plan("quick", CIFAR)[0].spec, "shared with the headline"
+    assert (removed.clutter.tile, removed.clutter.severities) == ("removed", (0, 1, 2))
+    assert set(removed.clutter.types) == {*SEEN_TYPES, *UNSEEN_TYPES}
+    assert (removed.data.size, removed.evaluation.images, removed.evaluation.look) == (24, None, None)
+    baseline, of_headline = by_name["baseline"], Study.load("headline").plan("quick", CIFAR)[0].spec
+    assert baseline.run_id("a") == of_headline.run_id("a"), "trained once for both"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_primary_geometry_is_that_of_every_study_but_the_earlier_ones(preset):
+    """A study is pinned to the earlier benchmark only by its own file, so that a new study never is by accident."""
+    earlier = {"pilot", "headline-occlusion", "audit-occlusion", "budget", "clean", "recipe"}
+    on_canvases_of_their_own = {"budget", "clean", "recipe"}
+    for study in study_names():
+        specs = [run.spec for run in Study.load(study).plan(preset, SHAPES, seeds=1)]
+        assert {spec.data.size for spec in specs} == ({32} if study in earlier else {24}), study
+        if study not in on_canvases_of_their_own:
+            assert {spec.clutter.canvas for spec in specs} == {48}, study
+
+
+@pytest.mark.parametrize(("study", "earlier"), [("headline", "headline-occlusion"), ("audit", "audit-occlusion")])
+def test_the_study_and_its_earlier_form_share_no_run(study, earlier):
+    new, old = ({run.run_id for run in Study.load(name).plan("quick", CIFAR)} for name in (study, earlier))
+    assert not new & old
+    pinned = {run.spec.evaluation.types[0] for run in Study.load(earlier).plan("quick", CIFAR)}
+    assert pinned == {"fragments+noise"}
 
 
 @pytest.mark.parametrize("value", [None, 3, ["a"]])
