@@ -12,15 +12,17 @@ from attn_tutorial.engine.options import RunOptions
 from attn_tutorial.engine.setting import Setting
 from attn_tutorial.ledger import Record
 from attn_tutorial.ledger.record import circumstances
-from attn_tutorial.spec import Images, RunSpec
+from attn_tutorial.spec import SEEN, Images, RunSpec
 from attn_tutorial.study import PlannedRun, Study
 
 
-def _make_images(count: int = 60, split: str = "train", start: int = 0, masks: bool = False) -> ImageSet:
+def _make_images(
+    count: int = 60, split: str = "train", start: int = 0, masks: bool = False, side: int = 32
+) -> ImageSet:
     """Random pixels in ten classes, `count` images, whose places in their file begin at `start`."""
     generator = torch.Generator().manual_seed(start + count)
     return ImageSet(
-        images=torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=generator),
+        images=torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, generator=generator),
         labels=torch.arange(count) % 10,
         classes=tuple("abcdefghij"),
         split=split,
@@ -28,7 +30,7 @@ def _make_images(count: int = 60, split: str = "train", start: int = 0, masks: b
         name="shapes",
         source="random pixels",
         fingerprint="f" * 64,
-        masks=torch.rand((count, 32, 32), generator=generator) < 0.5 if masks else None,
+        masks=torch.rand((count, side, side), generator=generator) < 0.5 if masks else None,
     )
 
 
@@ -119,7 +121,7 @@ def plan():
                     "data": {"name": "cifar10"},
                     "backbone": {"depth": 8, "width": 16, "stem": "whiten4"},
                     "evaluation": {
-                        "images": 20, "types": ["fragments+noise"], "severities": [0, 5], "recalibrated": [],
+                        "images": 20, "types": [SEEN], "severities": [0, 5], "recalibrated": [],
                         "look": None,
                     },
                     **change,
@@ -134,12 +136,12 @@ def plan():
 
 @pytest.fixture
 def make_record():
-    """Makes the record of a planned run."""
+    """Makes the record of a planned run, tested on the first two compositions that its spec names."""
 
     def make(run, images=IMAGES, preset="quick", base=80.0, **changes):
         rows = [
             {"types": types, "severity": severity, "accuracy": (base - 3 * severity) / 100, "images": 100}
-            for types in ("fragments+noise", "noise")
+            for types in run.spec.evaluation.types[:2]
             for severity in range(6)
         ]
         return Record(

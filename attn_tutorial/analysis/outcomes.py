@@ -17,7 +17,7 @@ SEEN_COST = (SEEN,)
 UNSEEN_COST: tuple[str, ...] = UNSEEN_TYPES
 """The compositions of the unseen distraction cost, the primary outcome: the mean of the costs of both."""
 OUTCOME = ["variant", "seed", "run_id", "value"]
-_KIND = ("preset", "fingerprint", "backbone", "split")
+_KIND = ("preset", "fingerprint", "target", "backbone", "split")
 
 
 def distraction_table(frame: pd.DataFrame, types: Iterable[str] | None = None) -> pd.DataFrame:
@@ -220,7 +220,7 @@ def check_one_kind(frame: pd.DataFrame) -> None:
 
 
 def check_kinds(frame: pd.DataFrame) -> None:
-    """Raise `InputError` if a frame mixes presets, image sets, backbones or splits."""
+    """Raise `InputError` if a frame mixes presets, image sets, sizes of the target, backbones or splits."""
     for column in _KIND:
         given = frame[column].unique().tolist() if column in frame else []
         if len(given) > 1:

@@ -1,15 +1,24 @@
-"""Audit the clutter benchmark: judge its five promises and write the report that the book shows. Imports no torch."""
+"""Audit the clutter benchmark: judge its six promises and write the report that the book shows. Imports no torch."""
 
 import functools
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from attn_tutorial.audit.promises import Decline, NoLeak, NoTestImage, Promise, SamePixels, WeakBackground
+from attn_tutorial.audit.promises import (
+    EvenFall,
+    NoLeak,
+    NoTestImage,
+    Promise,
+    SamePixels,
+    WeakBackground,
+    WholeTarget,
+)
 from attn_tutorial.clutter.names import CLUTTER_TYPES, SEVERITIES, versions_drawn
+from attn_tutorial.datasets.names import TILE
 from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.reading import LedgerError
@@ -18,12 +27,14 @@ from attn_tutorial.spec import Images
 from attn_tutorial.study.study import Study
 from attn_tutorial.training.files import write_whole
 
+if TYPE_CHECKING:
+    from attn_tutorial.datasets import ImageSet
+
 SEEDS = 1
 """One network of each variant, because the promises are about the benchmark and not about seeds."""
 CANVASES = 10_000
 _SMOKE_CANVASES = 200
-_VERSION_2 = {"canvas": 1, "fragments": 1, "mosaic": 1, "noise": 1, "strokes": 1, "veil": 1}
-"""Layer versions of reports that have `clutter_version: 2`. Never changes: such a report stays about these pixels."""
+_JAVASCRIPT_CANVASES = 2_000
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +45,10 @@ class AuditReport(BaseModel):
 
     preset: str
     data: Images
+    size: int
+    """Side of a target in pixels."""
+    canvas: int
+    """Side of a canvas in pixels."""
     layer_versions: dict[str, int]
     """Version of the canvas and of every clutter layer."""
     runs: dict[str, str]
@@ -42,9 +57,10 @@ class AuditReport(BaseModel):
     """Images that each network saw, counting repeats."""
     no_leak: NoLeak
     same_pixels: SamePixels
-    decline: Decline
-    weak_background: WeakBackground
+    even_fall: EvenFall
+    whole_target: WholeTarget
     no_test_image: NoTestImage
+    weak_background: WeakBackground
     versions: dict[str, str]
     git_revision: str | None
     device: str
@@ -52,18 +68,26 @@ class AuditReport(BaseModel):
     threads: int
     finished_at: str
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_version_2(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("clutter_version") != 2:
-            return values
-        kept = {name: value for name, value in values.items() if name not in ("clutter_version", "severity_table")}
-        return {**kept, "layer_versions": _VERSION_2}
-
     @property
     def promises(self) -> list[Promise]:
-        """The promises, from 1 to 5."""
-        return [self.no_leak, self.same_pixels, self.decline, self.weak_background, self.no_test_image]
+        """The promises, from 1 to 6."""
+        return [
+            self.no_leak,
+            self.same_pixels,
+            self.even_fall,
+            self.whole_target,
+            self.no_test_image,
+            self.weak_background,
+        ]
+
+    @property
+    def broken(self) -> dict[int, Promise]:
+        """The promises that are not kept, by number; of a report that is no result, only what needs no network."""
+        return {
+            number: promise
+            for number, promise in enumerate(self.promises, 1)
+            if not (promise.passed if self.is_result else promise.canvases_passed is not False)
+        }
 
     @property
     def is_result(self) -> bool:
@@ -76,7 +100,7 @@ class AuditReport(BaseModel):
 
 
 def run_audit(preset: str, data: str | None, root: Path, results: Path) -> AuditReport:
-    """Judge the five promises by the runs of study `audit` in `results`, and write the report there.
+    """Judge the six promises by the runs of study `audit` in `results`, and write the report there.
 
     Args:
         preset: preset of the runs.
@@ -91,7 +115,7 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
     import torch
 
     from attn_tutorial.audit import canvas_checks as checks
-    from attn_tutorial.audit import judging
+    from attn_tutorial.audit import detectors, javascript, judging
     from attn_tutorial.datasets import load_images
 
     prepared, source = prepare_images(data, root, preset)
@@ -103,28 +127,38 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
             f"{results} must have a result of every variant of study 'audit', but it has no result of "
             f"{', '.join(missing)}. Run study 'audit' at preset {preset!r}."
         )
-    train, test = (load_images(prepared.name, split, root=root, source=source) for split in ("train", "test"))
     spec = runs[0].spec
-    if spec.data.train_images is not None:
-        train = train.take(spec.data.train_images)
+
+    def load(split: str, size: int) -> "ImageSet":
+        images = load_images(prepared.name, split, root=root, source=source, size=size)
+        return images if split == "test" or spec.data.train_images is None else images.take(spec.data.train_images)
+
+    train, test = load("train", spec.data.size), load("test", spec.data.size)
+    # Near-duplicates are judged at the images' own size; a resized set has them in the same places.
+    in_train, in_bank, examples = checks.find_duplicates(load("train", TILE), load("test", TILE))
     count = _SMOKE_CANVASES if preset == "smoke" else CANVASES
-    comparisons = checks.compare_ways(train, count)
-    deviations = checks.background_deviations(test, count)
-    in_train, in_bank, examples = checks.find_duplicates(train, test)
     report = AuditReport(
         preset=preset,
+        size=spec.data.size,
+        canvas=spec.clutter.canvas,
         layer_versions=versions_drawn(CLUTTER_TYPES, SEVERITIES),
         runs={name: record.run_id for name, record in records.items()},
         training_samples=spec.training.samples,
-        no_leak=judging.no_leak(records, chance=1 / len(prepared.classes)),
-        same_pixels=judging.same_pixels(min(count, len(train)), comparisons),
-        decline=judging.decline(records["baseline"]),
-        weak_background=judging.weak_background(deviations, records),
+        no_leak=judging.no_leak(records, 1 / len(prepared.classes), detectors.search_all(test, count)),
+        same_pixels=judging.same_pixels(
+            [
+                *checks.compare_ways(train, count),
+                javascript.compare_javascript(test, min(count, _JAVASCRIPT_CANVASES)),
+            ]
+        ),
+        even_fall=judging.even_fall(records["baseline"]),
+        whole_target=judging.whole_target(checks.touched_targets(test, count), records),
         no_test_image=judging.no_test_image(
             [*checks.count_kinds("train, test file", in_train), *checks.count_kinds("bank, test", in_bank)],
-            [checks.check_fragments(train, in_train), checks.check_fragments(test, in_bank)],
+            [*checks.check_sources(train, in_train), *checks.check_sources(test, in_bank)],
             examples,
         ),
+        weak_background=judging.weak_background(checks.background_deviations(test, count), records),
         threads=torch.get_num_threads(),
         **circumstances(prepared, "cuda" if torch.cuda.is_available() else "cpu"),
     )

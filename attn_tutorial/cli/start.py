@@ -39,9 +39,14 @@ def start(study: "str | Study", preset: str, seeds: int | None, images: str | No
 
 
 def show_accuracies(frame: "pd.DataFrame") -> None:
-    """Print accuracy by variant and severity, a table for each backbone."""
-    from attn_tutorial.figures.tables import accuracy_table
+    """Print accuracy by variant and severity, and distraction costs, tables for each backbone."""
+    from attn_tutorial.figures.tables import accuracy_table, main_types, type_cost_table
 
     for backbone, rows in frame.groupby("backbone", sort=False):
-        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}")
-        click.echo(accuracy_table(rows).to_string())
+        types = main_types(rows)
+        click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}; accuracy in % on {types}, mean and by severity")
+        click.echo(accuracy_table(rows, types).to_string())
+        costs = type_cost_table(rows)
+        if not costs.empty:
+            click.echo("distraction cost in points: accuracy at severity 0 minus the mean at the severities above")
+            click.echo(costs.to_string())

@@ -97,7 +97,7 @@ def status(name: str, preset: str, seeds: int | None, root: Path, images: str | 
 @shared.study_name
 @shared.planned
 def table(name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path) -> None:
-    """Print accuracy in percent by variant and severity."""
+    """Print accuracy in percent by variant and severity, and distraction costs by kind of clutter."""
     frame, source = _frame(name, preset, seeds, root, images, results)
     click.echo(f"{source}; preset {preset}")
     show_accuracies(frame)

@@ -15,8 +15,6 @@ from attn_tutorial.datasets.images import ImageSet
 
 CARD = "CARD.md"
 TITLE = "# Clutter canvases"
-_RECORDED = ("fragments", "surround", "crowd")
-"""The types whose images the record names: its fragments."""
 _IMAGES_LICENCE = {
     "cifar10": (
         "The images are CIFAR-10's (Krizhevsky, *Learning multiple layers of features from tiny images*, technical "
@@ -187,9 +185,9 @@ def _limits(clutter: Clutter, arrays: dict[str, NDArray[Any]]) -> str:
             f"{count:,} of the canvases also show a smaller whole image of the tile's class, because the classes of "
             "`crowd` are drawn independently of the label. The records show which: report these separately, too."
         )
-    recorded = any(name in _RECORDED for name in clutter.types)
     for (name, value), text in _CONTROLS.items():
-        if getattr(clutter, name) == value and (recorded or name != "fragment_classes"):
+        # Without fragments, their classes make no difference.
+        if getattr(clutter, name) == value and (name != "fragment_classes" or len(arrays["fragment_layer"])):
             lines.append(f"A control, not the benchmark: {text}.")
     return "".join(f"- {line}\n" for line in lines)
 

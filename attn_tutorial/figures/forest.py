@@ -16,7 +16,8 @@ def forest_plot(
     outcomes: pd.DataFrame,
     baseline: str = BASELINE,
     controls: Sequence[str] = (),
-    margin: float = MARGIN,
+    margin: float | None = MARGIN,
+    measure: str = "points of mean accuracy above",
 ) -> Figure:
     """Draw paired differences with 95 % t intervals over seeds, the largest first, and the controls below the others.
 
@@ -27,16 +28,18 @@ def forest_plot(
         outcomes: an outcome frame, see `analysis.outcomes`.
         baseline: the variant that the others are compared with.
         controls: variants that are not blocks under test.
-        margin: the margin of equivalence in points, half the width of the band.
+        margin: the margin of equivalence in points, half the width of the band; None for no band.
+        measure: what the differences are; the label of the axis is `measure` and the baseline's name.
 
     """
     rows = _ordered(outcomes, baseline, controls)
     seeds = seed_differences(outcomes, baseline)
     places = {variant: place for place, variant in enumerate(rows["variant"])}
     figure, axes = plt.subplots(figsize=(NARROW, 0.3 * len(rows) + 1.5))
-    axes.axvspan(
-        -margin, margin, color=ROLE_COLOURS["noise"], alpha=0.25, linewidth=0, label=f"counts as equal: ±{margin:g}"
-    )
+    if margin is not None:
+        axes.axvspan(
+            -margin, margin, color=ROLE_COLOURS["noise"], alpha=0.25, linewidth=0, label=f"counts as equal: ±{margin:g}"
+        )
     axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
     axes.plot(
         seeds["difference"], seeds["variant"].map(places), ".", color=plt.rcParams["text.color"], alpha=0.5,
@@ -57,7 +60,7 @@ def forest_plot(
         axes.axhline(len(rows) - rows["control"].sum() - 0.5, color=plt.rcParams["text.color"], linewidth=0.8)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     # A label of the figure, because the names leave little width to the axes.
-    figure.supxlabel(f"points of mean accuracy above {baseline}")
+    figure.supxlabel(f"{measure} {baseline}")
     axes.set_yticks(range(len(rows)), rows["variant"])
     figure.legend(*axes.get_legend_handles_labels(), fontsize=SMALL_TEXT, loc="outside upper center", ncols=2)
     return figure

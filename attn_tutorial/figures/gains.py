@@ -12,7 +12,12 @@ from attn_tutorial.figures.style import NARROW, mark_legend
 _MEASURES = {"parameters": "parameters", "MFLOP": "operations", "time": "time"}
 
 
-def gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str = BASELINE) -> Figure:
+def gain_figure(
+    costs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    baseline: str = BASELINE,
+    measure: str = "points of accuracy above",
+) -> Figure:
     """Draw the gain in accuracy over the added cost, against the baseline: parameters, operations and time.
 
     Marks are means over seeds with 95 % t intervals, paired by seed; small dots are the seeds.
@@ -21,6 +26,7 @@ def gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str = BAS
         costs: the frame of `analysis.costs.network_costs`.
         outcomes: an outcome frame, see `analysis.outcomes`.
         baseline: the variant that costs and accuracies are compared with.
+        measure: what the gains are; the label of the axis is `measure` and the baseline's name.
 
     Raises:
         InputError: the baseline has no costs, or no run.
@@ -32,31 +38,36 @@ def gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str = BAS
     figure, panels = plt.subplots(
         len(_MEASURES), 1, figsize=(NARROW, 2.3 * len(_MEASURES) + 0.15 * len(table) + 0.4), sharey=True
     )
-    for axes, (measure, name) in zip(panels, _MEASURES.items(), strict=True):
+    for axes, (column, name) in zip(panels, _MEASURES.items(), strict=True):
         axes.axhline(0, color=plt.rcParams["text.color"], linewidth=1)
         for variant, row in table.iterrows():
-            colour, x = colours[str(variant)], row[measure]
+            colour, x = colours[str(variant)], row[column]
             differences = seeds[seeds["variant"] == variant]["difference"]
             axes.plot([x] * len(differences), differences, ".", color=colour, alpha=0.6, markersize=4)
             axes.vlines(x, row["low"], row["high"], color=colour, linewidth=1.4)
             axes.plot(x, row["difference"], color=colour, marker=marks[str(variant)], markersize=8, zorder=3)
-        if measure != "time":
+        if column != "time":
             axes.set_xscale("symlog", linthresh=0.1)  # from a few weights to a seventh of the network
             axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(f"{name}, % above {baseline}")
-    figure.supylabel(f"points of accuracy above {baseline}")
+    figure.supylabel(f"{measure} {baseline}")
     mark_legend(figure, colours, marks)
     return figure
 
 
-def describe_gain_figure(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str = BASELINE) -> str:
+def describe_gain_figure(
+    costs: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    baseline: str = BASELINE,
+    measure: str = "points of accuracy above",
+) -> str:
     """Say in sentences what `gain_figure` shows, for readers who do not see it."""
     texts = [
         f"{variant} {row['difference']:+.1f} points for "
-        + ", ".join(f"{row[measure]:+.1f} % {name}" for measure, name in _MEASURES.items())
+        + ", ".join(f"{row[column]:+.1f} % {name}" for column, name in _MEASURES.items())
         for variant, row in _gains(costs, outcomes, baseline).iterrows()
     ]
-    return f"Gain in accuracy over added cost, against {baseline}: {'; '.join(texts)}."
+    return f"Gain ({measure} {baseline}) over added cost: {'; '.join(texts)}."
 
 
 def _gains(costs: pd.DataFrame, outcomes: pd.DataFrame, baseline: str) -> pd.DataFrame:

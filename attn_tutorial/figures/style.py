@@ -129,12 +129,15 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
     """
     # The index's name goes to the corner of the header, instead of a row of its own.
     name = None if frame.index.name is None else str(frame.index.name)
-    named = frame.rename_axis(index=None).rename_axis(columns=name)
+    named = frame.rename_axis(index=None)
+    above = [None] * (frame.columns.nlevels - 1)  # columns may stand in groups, whose names go above them
+    named.columns = named.columns.set_names([*above, name])
     counts_rows = name is None and isinstance(frame.index, pd.RangeIndex)
     with pd.option_context("display.max_colwidth", None):  # or pandas cuts long texts off
         cells = named.to_html(index=not counts_rows, border=0, justify="left", na_rep="–")
     head, body = cells.split("<tbody>")
-    head = re.sub(r"<th(?=[ >])", '<th scope="col"', head)
+    head = re.sub(r"<th(?= colspan)", '<th scope="colgroup"', head)
+    head = re.sub(r"<th(?! scope)(?=[ >])", '<th scope="col"', head)
     body = body.replace("<th>", '<th scope="row">')
     title = html.escape(caption)
     page = (

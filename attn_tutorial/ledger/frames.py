@@ -21,8 +21,8 @@ def accuracy_frame(named: Named) -> pd.DataFrame:
     """Return a row for each run that is done, split, composition of types and severity.
 
     Columns: `run_id`, `study`, `preset`, `variant`; `backbone`, `block` ("none" for the plain network), `seed`; `data`
-    (the name of the images), `source`, `fingerprint`; the fields of `record.Accuracy`; and every other field of
-    `Record` that is a single value. Shares, such as accuracies, are in percent.
+    (the name of the images), `target` (their side in pixels), `source`, `fingerprint`; the fields of `record.Accuracy`;
+    and every other field of `Record` that is a single value. Shares, such as accuracies, are in percent.
     """
     rows = [
         {
@@ -32,6 +32,7 @@ def accuracy_frame(named: Named) -> pd.DataFrame:
             "block": record.spec.block or "none",
             "seed": record.spec.seed,
             "data": record.data.name,
+            "target": record.spec.data.size,
             "source": record.data.source,
             "fingerprint": record.data.fingerprint,
             **_values(row),
@@ -113,5 +114,5 @@ def _shares(model: type[BaseModel]) -> list[str]:
 
 
 _FIRST = ["run_id", "study", "preset", "variant"]
-_OF_SPEC = ["backbone", "block", "seed", "data", "source", "fingerprint"]
+_OF_SPEC = ["backbone", "block", "seed", "data", "target", "source", "fingerprint"]
 _LAST = [name for name in _scalars(Record) if name not in _FIRST]

@@ -35,7 +35,8 @@ found = dict(zip([output.name for output in session.get_outputs()], outputs))
 ## How good they are
 
 The targets are {size}×{size} pixels. Training used {seen} at severities {trained}. The table shows accuracy in % on
-{images:,} {split} images, by severity of {first_types}. For every other composition of clutter types it shows the mean over the severities above 0.
+{images:,} {split} images, by severity of {first_types}. For every other composition of clutter types it shows the mean
+over the severities above 0.
 **Each row is one network. The differences say nothing about the blocks, because another seed gives other numbers.**
 The study's pages, with several seeds, say what can be concluded about the blocks.
 

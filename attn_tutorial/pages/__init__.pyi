@@ -8,6 +8,8 @@ from .parameters import read_parameters as read_parameters
 from .pilot import benchmark_sentence as benchmark_sentence
 from .pilot import change_sentences as change_sentences
 from .pilot import contrast_sentences as contrast_sentences
+from .pilot import cost_sentences as cost_sentences
+from .pilot import cost_table as cost_table
 from .pilot import summary_sentences as summary_sentences
 from .pilot import verdict_sentences as verdict_sentences
 from .pilot import verdict_table as verdict_table

@@ -11,12 +11,18 @@ from attn_tutorial.analysis.outcomes import BASELINE
 from attn_tutorial.blocks.options import BLOCK_OPTIONS
 from attn_tutorial.errors import check_choice
 from attn_tutorial.figures.style import show_table
-from attn_tutorial.figures.tables import PRIMARY, accuracy_table, difference_table
+from attn_tutorial.figures.tables import (
+    accuracy_table,
+    cost_outcomes,
+    difference_table,
+    distraction_cost_table,
+    main_types,
+)
 from attn_tutorial.ledger import Held, Ledger, held_in
 from attn_tutorial.pages.results import scale, standing
 from attn_tutorial.study import Study, study_names
 
-_MAIN = "main"
+_MAIN, _PILOT = "main", "pilot"
 _SINGLE = "single"  # what `attn-tutorial train` calls its runs
 
 
@@ -54,16 +60,16 @@ def find_block_results(ledger: Ledger, variants: tuple[str, ...]) -> list[BlockR
     held = [(study, kind) for study in studies for kind in held_in(study, ledger) if kind.preset != "smoke"]
     shown: set[str] = set()
     results = []
-    # The main study comes first. A block by itself comes last, because a study may plan the same run, or another place
-    # for the block.
-    ranks = {_MAIN: 0, _SINGLE: 2}
-    held.sort(key=lambda entry: (ranks.get(entry[0].name, 1), -len(_run_ids(entry[1], variants))))
+    # The main study and the pilot come first. A block by itself comes last, because a study may plan the same run, or
+    # another place for the block.
+    ranks = {_MAIN: 0, _PILOT: 1, _SINGLE: 3}
+    held.sort(key=lambda entry: (ranks.get(entry[0].name, 2), -len(_run_ids(entry[1], variants))))
     for study, kind in held:
         new = _run_ids(kind, variants) - shown
         for reference, names in study.comparisons.items():
             chosen = {run.run_id for run in kind.runs if run.variant in names} & new
             frame = ledger.frame(run for run in kind.runs if run.variant == reference or run.run_id in chosen)
-            if set(frame[frame["types"] == PRIMARY]["variant"]) - {reference}:
+            if set(frame[frame["types"] == main_types(frame)]["variant"]) - {reference}:
                 results.append(BlockResult(_about(study, kind, frame), frame, reference, study.family))
         shown |= new
     return results
@@ -100,11 +106,39 @@ def difference_sentences(
     return texts
 
 
+def reduction_sentences(
+    frame: pd.DataFrame, reference: str = BASELINE, family: Sequence[str] | None = None
+) -> list[str]:
+    """Say by how much variants reduce a reference's distraction cost on unseen backgrounds, one sentence for each.
+
+    Args:
+        frame: see `difference_sentences`; tested on the compositions of the unseen cost.
+        reference: the variant that the others are compared with.
+        family: see `difference_sentences`.
+
+    Returns:
+        no sentence if the reference was not tested on all of these compositions.
+
+    """
+    table = distraction_cost_table(frame, cost_outcomes(frame)["unseen"], reference, family)
+    if reference not in table.index or "reduction" not in table:
+        return []
+    costs = table["cost"].to_dict()
+    return [
+        f"`{variant}` loses {costs[variant]:.2f} points to unseen backgrounds, and `{reference}` "
+        f"{costs[reference]:.2f} points; reduction "
+        f"{row['reduction']}, paired over {row['seeds']} seed{'s' if row['seeds'] > 1 else ''}: {row['reading']}."
+        for variant, row in table.iterrows()
+        if variant != reference and row["reduction"] != "–"
+    ]
+
+
 def show_block_results(variants: tuple[str, ...], data: Path) -> None:
     """Display what the published records and the reader's own records say about some variants, separately.
 
-    Each result is a table of accuracies with the reference's, and a sentence for each paired difference. Variants
-    without a finished run are named, and the last line says how to train them.
+    Each result is a table of accuracies with the reference's, and a sentence for each paired difference. Results on
+    unseen backgrounds come first, as distraction costs. Variants without a finished run are named, and the last line
+    says how to train them.
 
     Args:
         variants: names of variants in any study; for a block that no study contains, the block's name.
@@ -119,19 +153,32 @@ def show_block_results(variants: tuple[str, ...], data: Path) -> None:
             lines.append(f"There is no finished run of {', '.join(missing)} here.")
         display(Markdown("\n\n".join(lines)))
         for result in results:
-            caption = (
-                f"Accuracy in % on {PRIMARY}: mean over the severities, and at each (exploratory). {result.about}."
-            )
-            show_table(accuracy_table(result.frame), caption)
-            texts = difference_sentences(result.frame, result.reference, result.family)
-            display(Markdown("\n".join(f"- {text}" for text in texts)))
+            _show(result)
     display(
         Markdown(
-            "Differences are in the mean accuracy over the severities. `attn-tutorial train NAME` trains one network "
-            "with a block in all of its slots, and `attn-tutorial train baseline` one without a block. With "
+            "Differences are in the mean accuracy over the severities; the distraction cost is the accuracy at "
+            "severity 0 minus the mean of the accuracies at severities 1 to 5. `attn-tutorial train NAME` trains one "
+            "network with a block in all of its slots, and `attn-tutorial train baseline` one without a block. With "
             "`--seeds 3` each command trains three, which gives an interval."
         )
     )
+
+
+def _show(result: BlockResult) -> None:
+    frame, types = result.frame, main_types(result.frame)
+    if unseen := cost_outcomes(frame).get("unseen"):
+        caption = f"The unseen distraction cost ({' and '.join(unseen)}) in points, beside accuracies in %."
+        table = distraction_cost_table(frame, unseen, result.reference, result.family)
+        show_table(table, f"{caption} {result.about}.")
+        _list(reduction_sentences(frame, result.reference, result.family))
+    caption = f"Accuracy in % on {types}: mean over the severities, and at each (exploratory). {result.about}."
+    show_table(accuracy_table(frame, types), caption)
+    _list(difference_sentences(frame, result.reference, result.family))
+
+
+def _list(texts: Iterable[str]) -> None:
+    if items := [f"- {text}" for text in texts]:
+        display(Markdown("\n".join(items)))
 
 
 def _each_block_by_itself() -> Study:

@@ -42,5 +42,6 @@ def show_measured(study: Study, folder: str | Path, field: str, show_held: ShowH
         images = sorted({row.images for row in rows})
         counts = " to ".join(f"{count:,}" for count in dict.fromkeys((images[0], images[-1])))
         severities = ", ".join(map(str, sorted({row.severity for row in rows})))
-        about = f"{start}. {study.title}: {about}; {counts} images at severities {severities}"
+        types = ", ".join(dict.fromkeys(row.types for row in rows))
+        about = f"{start}. {study.title}: {about}; {counts} images in {types} at severities {severities}"
         show_held(ledger, held, measured, about)

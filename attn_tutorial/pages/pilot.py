@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from attn_tutorial.analysis.outcomes import BASELINE, areas, slopes
+from attn_tutorial.analysis.outcomes import BASELINE, areas, as_gains, distraction_costs, slopes
 from attn_tutorial.analysis.statistics import MARGIN, intervals
 from attn_tutorial.analysis.verdicts import Found, Verdict, difference, judge
-from attn_tutorial.figures.tables import difference_table, interval_text, main_types
+from attn_tutorial.figures.tables import difference_table, distraction_cost_table, interval_text, main_types
 
 _REFUTED = f"the interval excludes a gain of {MARGIN:g} points or more"
 _SAYS = {
@@ -107,6 +107,65 @@ def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
         f"{text} Its mean over the severities, {own['mean']:.1f} %, has a standard deviation of {own['sd']:.2f} points "
         f"over {own['seeds']} seeds; the median of all variants with several seeds is {median:.2f}."
     )
+
+
+def cost_table(frame: pd.DataFrame, comparisons: Mapping[str, Sequence[str]], types: str) -> pd.DataFrame:
+    """Return the distraction cost of every variant on one composition, each compared with its own reference.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        comparisons: by reference, the variants that are compared with it: `Study.comparisons`.
+        types: the composition of clutter types.
+
+    Returns:
+        the rows of `figures.distraction_cost_table`, each variant once, with a column `compared with`.
+
+    """
+    parts = []
+    for reference, names in comparisons.items():
+        chosen = frame[frame["variant"].isin([reference, *names])]
+        if chosen.empty:
+            continue
+        table = distraction_cost_table(chosen, [types], reference)
+        table.insert(0, "compared with", ["–" if name == reference else reference for name in table.index])
+        parts.append(table)
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts)
+    table = table[~table.index.duplicated()]  # a reference may itself be compared with another one
+    return table.reindex([name for name in frame["variant"].unique() if name in table.index])
+
+
+def cost_sentences(frame: pd.DataFrame, types: str, baseline: str = BASELINE) -> list[str]:
+    """Say how many points the baseline loses on one composition, and which variants lose fewer or more.
+
+    Args:
+        frame: see `cost_table`; the baseline and the variants that are compared with it.
+        types: the composition of clutter types.
+        baseline: the variant that the others are compared with.
+
+    """
+    costs = distraction_costs(frame, [types])
+    own = intervals(costs[costs["variant"] == baseline]).iloc[0]
+    gains = as_gains(costs)
+    found = {name: difference(gains, name, baseline) for name in costs["variant"].unique() if name != baseline}
+    fewer: list[str] = []
+    more: list[str] = []
+    unclear: list[str] = []
+    for name, each in sorted(found.items(), key=lambda pair: -(pair[1].mean if pair[1] else 0)):
+        if each is not None:
+            group = fewer if each.above else more if each.high < 0 else unclear
+            group.append(f"`{name}` {_text(each)}")
+    cost = interval_text(own["mean"], own["low"], own["high"])
+    lines = [f"The baseline loses {cost} points to `{types}`, {_seeds(int(own['seeds']))}."]
+    for group, words in (
+        (fewer, "Reductions of this cost whose intervals lie above 0 (not tested)"),
+        (more, "Larger costs, whose intervals lie below 0 (not tested)"),
+        (unclear, "Within noise, or without an interval"),
+    ):
+        if group:
+            lines.append(f"{words}: {', '.join(group)}.")
+    return lines
 
 
 def contrast_sentences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown, display
 
-from attn_tutorial.analysis.outcomes import areas
+from attn_tutorial.analysis.outcomes import areas, as_gains, distraction_costs
 from attn_tutorial.analysis.statistics import LEAST_SEEDS
 from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.figures.curves import (
@@ -12,15 +12,20 @@ from attn_tutorial.figures.curves import (
     learning_curves,
     severity_curves,
 )
+from attn_tutorial.figures.distraction import describe_distraction_cost_figure, distraction_cost_figure
 from attn_tutorial.figures.forest import describe_forest_plot, forest_plot
 from attn_tutorial.figures.style import show, show_table
 from attn_tutorial.figures.tables import (
     accuracy_table,
+    cost_outcomes,
     difference_table,
+    distraction_cost_table,
     exploratory_table,
     main_types,
     run_table,
+    type_cost_table,
     type_table,
+    types_with_costs,
 )
 from attn_tutorial.ledger import Held, Ledger, held_in
 from attn_tutorial.study import Study
@@ -45,12 +50,25 @@ def show_held(study: Study, ledger: Ledger, held: Held) -> None:
     if frame.empty:
         display(Markdown("None of its runs has finished."))
         return
-    show_table(accuracy_table(frame), f"Accuracy in %: mean over the severities, and at each (exploratory). {about}.")
+    costs = bool(types_with_costs(frame))
+    if costs:
+        show(
+            lambda: distraction_cost_figure(frame, study.baseline),
+            describe_distraction_cost_figure(frame),
+            f"What each kind of clutter costs: accuracy at severity 0 minus the mean at severities 1 to 5. {about}.",
+        )
+    types = main_types(frame)
+    show_table(
+        accuracy_table(frame, types),
+        f"Accuracy in % on {types}: mean over the severities, and at each (exploratory). {about}.",
+    )
     for reference, names in study.comparisons.items():
         chosen = frame[frame["variant"].isin([reference, *names])]
         if len(chosen):
             _show_comparison(study, chosen, reference, _about(study, held, chosen))
     show_table(type_table(frame), f"Exploratory: accuracy in % by clutter type, mean over severities 1 to 5. {about}.")
+    if costs:
+        show_table(type_cost_table(frame), f"Exploratory: distraction cost in points by clutter type. {about}.")
     named = [(name, record) for name, record in ledger.named(held.runs) if record.curve]
     records = [record.model_copy(update={"variant": name}) for name, record in named]
     if records:
@@ -65,6 +83,8 @@ def show_held(study: Study, ledger: Ledger, held: Held) -> None:
 def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: str) -> None:
     """Display some variants beside the reference that they are compared with."""
     both = reference in set(chosen["variant"]) and chosen["variant"].nunique() > 1
+    for name, types in cost_outcomes(chosen).items():
+        _show_costs(study, chosen, reference, name, types, about)
     if both:
         _show_differences(study, chosen, reference, about)
     else:
@@ -72,7 +92,7 @@ def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: 
     show(
         lambda: severity_curves(chosen, _CHANCE, baseline=reference),
         describe_severity_curves(chosen),
-        f"Exploratory: by severity. {about}.",
+        f"Exploratory: by severity, on {main_types(chosen)}. {about}.",
     )
     if both and set(chosen["severity"]) > {0} and chosen["types"].nunique() > 1:
         table = exploratory_table(chosen, baseline=reference)
@@ -80,10 +100,27 @@ def _show_comparison(study: Study, chosen: pd.DataFrame, reference: str, about: 
         show_table(table, f"Exploratory: {units}. {about}.")
 
 
+def _show_costs(
+    study: Study, chosen: pd.DataFrame, reference: str, name: str, types: tuple[str, ...], about: str
+) -> None:
+    """Display one of the study's distraction costs, and by how much each variant reduces the reference's."""
+    outcome = f"The {name} distraction cost ({' and '.join(types)})"
+    table = distraction_cost_table(chosen, types, reference, study.family)
+    show_table(table, f"{outcome}, in points, beside the accuracies in % that it is made of. {about}.")
+    reductions = as_gains(distraction_costs(chosen, types))
+    if reference in set(reductions["variant"]) and reductions["variant"].nunique() > 1:
+        show(
+            lambda: forest_plot(reductions, reference, study.controls, None, f"points of {name} cost below"),
+            describe_forest_plot(reductions, reference, study.controls),
+            f"{outcome}: reductions, the largest first. {about}.",
+        )
+
+
 def _show_differences(study: Study, chosen: pd.DataFrame, reference: str, about: str) -> None:
     show_table(
         difference_table(chosen, baseline=reference, family=study.family),
-        f"Difference from {reference} in points, 95 % t interval over seeds. {about}.",
+        f"Difference from {reference} in mean accuracy on {main_types(chosen)}, in points, 95 % t interval over seeds. "
+        f"{about}.",
     )
     outcomes = areas(chosen, main_types(chosen))
     show(

@@ -87,6 +87,11 @@ def fit(
     """
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
+    if (side := train.images.shape[1]) != spec.data.size:
+        raise ValueError(
+            f"`train` must have images of {spec.data.size} px (the run's data.size), but got {side} px. "
+            f"Load them with load_images(..., size={spec.data.size}), or change data.size."
+        )
     recipe, device = spec.training, train.images.device
     batches = make_batches(spec, train)
     steps = recipe.samples // recipe.batch_size

@@ -11,8 +11,8 @@ from attn_tutorial.analysis.costs import YARDSTICK, block_costs, module_costs, n
 from attn_tutorial.blocks import BLOCKS, build_block
 from attn_tutorial.blocks.measure import count_parameters
 from attn_tutorial.errors import InputError
-from attn_tutorial.spec import Images
-from attn_tutorial.study import Study
+from attn_tutorial.spec import Images, RunSpec
+from attn_tutorial.study import PlannedRun, Study
 
 NAMES = ["non_local", "se", "static_gate", "identity", "eca"]
 SHAPES = {"small": (2, 32, 4, 4), "large": (3, 48, 20, 20)}
@@ -87,3 +87,12 @@ def test_a_baseline_without_a_network_is_named():
     runs = [run for run in Study.load("headline").plan("quick", IMAGES, seeds=1) if run.variant == "se"]
     with pytest.raises(InputError, match=r"`baseline` must be .* has a network, but got 'baseline'. There .* of se:"):
         network_costs(runs, batch=2, rounds=1)
+
+
+def test_an_oracle_costs_about_what_the_plain_network_costs():
+    fields = {"data": {"name": "shapes"}, "training": {"samples": 128}, "backbone": {"depth": 8, "width": 16}}
+    specs = {"baseline": {}, "oracle": {"oracle": "gate"}}
+    runs = [PlannedRun(name, name, RunSpec.parse(fields | change)) for name, change in specs.items()]
+    table = network_costs(runs, rounds=1, batch=2).set_index("variant")
+    assert table.loc["oracle", "parameters"] == table.loc["baseline", "parameters"]
+    assert table.loc["oracle", "MFLOP"] >= table.loc["baseline", "MFLOP"] > 0

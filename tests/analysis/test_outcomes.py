@@ -3,17 +3,17 @@
 import pandas as pd
 import pytest
 
-from attn_tutorial.analysis import SEEN_COST, UNSEEN_COST, distraction_costs, distraction_table, won_back
-from attn_tutorial.analysis.outcomes import as_gains
+from attn_tutorial.analysis import SEEN_COST, UNSEEN_COST, as_gains, distraction_costs, distraction_table, won_back
 from attn_tutorial.errors import InputError
+from attn_tutorial.spec import SEEN
 
 # By variant and seed: the accuracy at severity 0, and what each composition takes off at severities 1 to 5.
 MADE = {
-    ("baseline", 0): (80.0, {"surround+noise": [0, 1, 2, 3, 4], "mosaic": [4, 5, 6, 7, 8], "crowd": [8, 9, 10, 11, 12]}),
-    ("baseline", 1): (82.0, {"surround+noise": [1, 2, 3, 4, 5], "mosaic": [2, 3, 4, 5, 6], "crowd": [6, 7, 8, 9, 10]}),
-    ("cbam", 0): (79.0, {"surround+noise": [0, 0, 0, 0, 5], "mosaic": [0, 1, 2, 3, 4], "crowd": [2, 3, 4, 5, 6]}),
-    ("cbam", 1): (81.0, {"surround+noise": [3, 3, 3, 3, 3], "mosaic": [4, 4, 4, 4, 4], "crowd": [8, 8, 8, 8, 8]}),
-}  # fmt: skip
+    ("baseline", 0): (80.0, {SEEN: [0, 1, 2, 3, 4], "mosaic": [4, 5, 6, 7, 8], "crowd": [8, 9, 10, 11, 12]}),
+    ("baseline", 1): (82.0, {SEEN: [1, 2, 3, 4, 5], "mosaic": [2, 3, 4, 5, 6], "crowd": [6, 7, 8, 9, 10]}),
+    ("cbam", 0): (79.0, {SEEN: [0, 0, 0, 0, 5], "mosaic": [0, 1, 2, 3, 4], "crowd": [2, 3, 4, 5, 6]}),
+    ("cbam", 1): (81.0, {SEEN: [3, 3, 3, 3, 3], "mosaic": [4, 4, 4, 4, 4], "crowd": [8, 8, 8, 8, 8]}),
+}
 
 
 def make_frame(made=MADE, severities=range(6)):

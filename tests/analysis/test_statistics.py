@@ -26,6 +26,7 @@ from attn_tutorial.analysis.statistics import (
     seed_differences,
 )
 from attn_tutorial.errors import InputError
+from attn_tutorial.spec import SEEN
 
 # scipy warns where a sample is too small or does not vary: the code must not ask it then.
 pytestmark = pytest.mark.filterwarnings("error")
@@ -39,7 +40,7 @@ def _no_garbage():
     gc.unfreeze()
 
 
-TYPES = {"fragments+noise": 0, "noise": 5, "mosaic": 10}
+TYPES = {SEEN: 0, "noise": 5, "mosaic": 10}
 
 
 def make_frame(values, **changes):
@@ -221,7 +222,7 @@ def test_relative_clutter_error_is_the_mce_of_hendrycks_and_dietterich():
     by_hand = [100 * (100 - 75 + worse) / (100 - 69 + worse) for worse in (5, 10)]
     assert table["se", 0] == pytest.approx(np.mean(by_hand))
     assert ("se", 2) not in table.index
-    only = relative_clutter_error(frame, ["fragments+noise"]).set_index(["variant", "seed"])["value"]
+    only = relative_clutter_error(frame, [SEEN]).set_index(["variant", "seed"])["value"]
     assert only["se", 0] == pytest.approx(100 * 25 / 31)
 
 
@@ -277,7 +278,7 @@ def test_an_empty_ledger_leaves_the_other_side():
     assert equivalence(areas(published.iloc[:0])).empty
 
 
-@pytest.mark.parametrize("column", ["preset", "fingerprint", "backbone", "split"])
+@pytest.mark.parametrize("column", ["preset", "fingerprint", "target", "backbone", "split"])
 def test_records_of_several_kinds_are_refused(column):
     first = make_frame({"baseline": [60, 61]}, backbone="ResNet-8 (width 32)")
     other = first.assign(**{column: "other"}, seed=first["seed"] + 2)
@@ -306,7 +307,7 @@ def test_runs_tested_at_other_severities_are_refused():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda frame: areas(frame, "veil"), r"must .* tested on \(fragments.noise, noise, mosaic\), but got 'veil'"),
+        (lambda frame: areas(frame, "veil"), r"must .* tested on \(surround.noise, noise, mosaic\), but got 'veil'"),
         (
             lambda frame: paired_differences(areas(frame), "plain"),
             "`baseline` must .*, but got 'plain'.*runs of baseline, se",
@@ -317,7 +318,7 @@ def test_runs_tested_at_other_severities_are_refused():
             "`margin` must be a number of points above 0, but got 0",
         ),
         (lambda frame: compare_ledgers(frame, frame, margin=float("nan")), "but got nan"),
-        (lambda frame: relative_clutter_error(frame.query("types == 'fragments+noise'")), "fragments.noise only"),
+        (lambda frame: relative_clutter_error(frame.query("types == @SEEN")), "surround.noise only"),
         (lambda frame: minimal_detectable_effect(-1, [5], 1), "`sd` must be at least 0.*but got sd -1"),
         (lambda frame: minimal_detectable_effect(1, [5], 0), "`blocks` at least 1.*but got .*blocks 0"),
     ],

@@ -29,9 +29,7 @@ def trained(setting, plan):
 
 def test_what_a_plan_tests_and_a_record_lacks_is_added_without_training(trained, capsys):
     setting, run, before = trained
-    assert (
-        study_status([run], Ledger(setting.results)).runs[0].detail.startswith(f"not tested on {SEEN}, mosaic")
-    )
+    assert study_status([run], Ledger(setting.results)).runs[0].detail.startswith(f"not tested on {SEEN}, mosaic")
     assert run_study([run], setting) == {"done": 1}  # trains nothing, and says nothing of training
     assert Ledger(setting.results).get(run) == before
     found = retest([run], setting)

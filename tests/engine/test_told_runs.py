@@ -42,6 +42,15 @@ def test_every_control_ends_in_a_record_and_is_trained_again_to_the_same_bits(se
         export_networks(ledger, [("a", records["oracle"])], list("abcdefghij"), setting.results / "out")
 
 
+def test_a_record_of_another_oracle_does_not_count(setting, runs, make_record, monkeypatch, caplog):
+    ledger, run = Ledger(setting.results), runs["oracle"]
+    ledger.add(make_record(run, setting.images))
+    assert ledger.get(run) is not None
+    monkeypatch.setattr("attn_tutorial.ledger.reading.ORACLE_VERSION", 2)
+    assert Ledger(setting.results).get(run) is None
+    assert "trained with version 1 of the oracle, and this is version 2" in caplog.text
+
+
 def test_each_control_has_a_pace_of_its_own(tmp_path, runs):
     speeds = Speeds(tmp_path, "cpu")
     speeds.measure([run.spec for run in runs.values()])

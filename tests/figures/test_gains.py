@@ -43,6 +43,6 @@ def test_gains_are_drawn_over_what_they_cost():
     seeds = [line.get_xydata().tolist() for line in figure.axes[2].lines if line.get_marker() == "."]
     assert np.array(seeds) == pytest.approx(np.array([[[50, 1], [50, 2]], [[100, 0], [100, -1]]]))
     assert describe_gain_figure(COSTS, OUTCOMES).startswith(
-        "Gain in accuracy over added cost, against baseline: se +1.5 points for +1.0 % parameters, +0.0 % operations, "
-        "+50.0 % time; cbam -0.5 points"
+        "Gain (points of accuracy above baseline) over added cost: se +1.5 points for +1.0 % parameters, "
+        "+0.0 % operations, +50.0 % time; cbam -0.5 points"
     )

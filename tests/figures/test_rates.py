@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attn_tutorial.figures import describe_rate_curves, rate_curves
+from attn_tutorial.figures import cost_curves, describe_rate_curves, rate_curves
 
 
 @pytest.fixture
@@ -18,8 +18,16 @@ def frame():
     return pd.DataFrame(rows)
 
 
-def test_lines_bars_and_chance_are_where_they_belong(frame):
-    axes = rate_curves(frame, 12.5, "a share in %").axes[0]
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("costs", [False, True])
+def test_lines_bars_and_chance_are_where_they_belong(frame, costs):
+    figure = cost_curves(frame, "a share in %") if costs else rate_curves(frame, 12.5, "a share in %")
+    axes = figure.axes[0]
     assert axes.get_ylabel() == "a share in %"
     bars = {container.get_label(): container for container in axes.containers}
     assert list(bars) == ["first", "second"]
@@ -29,9 +37,10 @@ def test_lines_bars_and_chance_are_where_they_belong(frame):
         assert np.allclose(line.get_ydata(), expected["rate"])
         for (bottom, top), low, high in zip(ends.get_segments(), expected["low"], expected["high"], strict=True):
             assert (bottom[1], top[1]) == pytest.approx((low, high))
-    chance = next(line for line in axes.lines if line.get_label() == "chance")
-    assert list(chance.get_ydata()) == [12.5, 12.5]
-    plt.close("all")
+    level = [list(line.get_ydata()) for line in axes.lines if len(line.get_ydata()) == 2]
+    assert level == ([[0, 0]] if costs else [[12.5, 12.5]])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(names) == (["first", "second"] if costs else ["chance", "first", "second"])
 
 
 def test_the_figure_is_put_in_words(frame):
@@ -39,3 +48,5 @@ def test_the_figure_is_put_in_words(frame):
     assert words == (
         "a share in % over severity 0 to 5. first: 10, 20, 30, 40, 50, 60; second: 40, 50, 60, 70, 80, 90."
     )
+    costs = frame[frame["severity"] > 0].assign(rate=-0.2)
+    assert describe_rate_curves(costs, "points").startswith("points over severity 1 to 5. first: 0, 0, 0, 0, 0;")

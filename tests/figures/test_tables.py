@@ -9,14 +9,22 @@ from scipy import stats
 from attn_tutorial.analysis.statistics import minimal_detectable_effect
 from attn_tutorial.figures import (
     accuracy_table,
+    by_axis,
+    cost_outcomes,
     describe_severity_curves,
     difference_table,
+    distraction_cost_table,
     exploratory_table,
+    main_types,
     record_table,
     run_table,
     severity_curves,
+    type_cost_table,
+    type_table,
+    types_with_costs,
 )
 from attn_tutorial.figures.tables import interval_text
+from attn_tutorial.spec import SEEN
 
 
 def make_frame(values, preset="quick"):
@@ -132,12 +140,17 @@ def test_exploratory_outcomes_come_with_their_intervals():
     assert table.loc["se", "beyond the baseline's"] == f"-0.50 [{low:.2f}, {high:.2f}]"
     assert table.loc["baseline"].tolist() == ["-2.00", "–", "100.00", 3]
     # On noise alone, severities 1 to 5: 55 % right of the baseline with seed 0, 59 % of SE.
-    assert exploratory_table(frame[frame["seed"] == 0]).loc["se"].tolist() == [
-        "-2.00",
-        "0.00",
-        f"{100 * 41 / 45:.2f}",
-        1,
-    ]
+    one = exploratory_table(frame[frame["seed"] == 0])
+    assert one.loc["se"].tolist() == ["-2.00", "0.00", f"{100 * 41 / 45:.2f}", 1]
+    assert "relative clutter error, background" in one
+
+
+def test_the_relative_clutter_error_never_averages_over_two_axes():
+    frame = make_frame({"baseline": [70], "se": [74]})
+    veiled = frame[frame["types"] == "noise"].assign(types="veil", accuracy=lambda rows: rows["accuracy"] - 10)
+    table = exploratory_table(pd.concat([veiled, frame]))
+    assert table.loc["se"].tolist()[2:4] == [f"{100 * 41 / 45:.2f}", f"{100 * 51 / 55:.2f}"]
+    assert table.columns[2:4].tolist() == ["relative clutter error, background", "relative clutter error, occlusion"]
 
 
 def test_another_baseline_can_be_named():
@@ -199,3 +212,80 @@ def test_an_interval_is_written_with_the_signs_and_digits_asked_for():
     assert interval_text(-0.001, -0.5, 0.5) == "0.00 [-0.50, 0.50]"
     assert interval_text(1.204, 0.4, 2.0, "+.1f") == "+1.2 [+0.4, +2.0]"
     assert interval_text(7.525, math.nan, math.nan, "+.1f") == "+7.5"
+
+
+def costly(values, types=(SEEN, "mosaic", "crowd", "veil")):
+    """`values[variant][seed]` is the cost in `crowd`; half of it in `mosaic`, a quarter in the others."""
+    shares = {"crowd": 1.0, "mosaic": 0.5}
+    return pd.DataFrame(
+        [
+            {"run_id": f"{variant}{seed}", "preset": "quick", "fingerprint": "f", "variant": variant, "seed": seed,
+             "types": name, "severity": severity,
+             "accuracy": 80 - place - (severity > 0) * cost * shares.get(name, 0.25)}
+            for place, (variant, costs) in enumerate(values.items())
+            for seed, cost in enumerate(costs)
+            for name in types
+            for severity in range(6)
+        ]
+    )  # fmt: skip
+
+
+def test_costs_stand_beside_the_accuracies_that_they_are_made_of():
+    table = distraction_cost_table(costly({"baseline": [8, 9, 10], "se": [4, 7, 7]}), ["mosaic", "crowd"])
+    assert table.columns.tolist() == ["severity 0", "mean 1–5", "cost", "reduction", "80 % power", "reading", "seeds"]
+    assert table.loc["baseline", ["severity 0", "mean 1–5", "cost"]].tolist() == [80, 73.25, 6.75]
+    assert table.loc["se", ["severity 0", "mean 1–5", "cost"]].tolist() == [79, 74.5, 4.5]
+    low, high = stats.t.interval(0.95, 2, 2.25, stats.sem([3, 1.5, 2.25]))
+    assert table["reduction"].to_dict() == {"baseline": "–", "se": f"2.25 [{low:.2f}, {high:.2f}]"}
+    assert table["reading"].to_dict() == {"baseline": "–", "se": "interval excludes 0 (not tested)"}
+    assert table["seeds"].tolist() == [3, 3]
+
+
+def test_costs_of_enough_seeds_are_tested_and_never_called_equivalent():
+    values = {"baseline": [8, 9, 10, 8.4, 9.6], "se": [8.001, 9.001, 9.999, 8.4, 9.6], "cbam": [4, 5.2, 6, 4.1, 5.5]}
+    table = distraction_cost_table(costly(values), ["crowd"], family=["se", "cbam"])
+    assert table["reading"].to_dict() == {"baseline": "–", "se": "within noise", "cbam": "differs"}
+    assert table.loc["cbam", "p (Holm)"] < 0.05
+    assert math.isnan(table.loc["baseline", "p (Holm)"])
+
+
+def test_costs_without_a_baseline_or_of_one_seed_have_no_interval():
+    assert "reduction" not in distraction_cost_table(costly({"se": [4, 5]}), ["crowd"])
+    alone = distraction_cost_table(costly({"baseline": [8], "se": [4]}), ["crowd"])
+    assert alone.loc["se", ["reduction", "reading"]].tolist() == ["4.00", "one seed: no interval"]
+
+
+def test_types_stand_under_their_axes_and_background_comes_first():
+    frame = costly({"baseline": [8, 10], "se": [4, 6]}, ("veil", "fragments+noise", "crowd", SEEN, "mosaic"))
+    expected = [
+        ("background", "crowd"), ("background", SEEN), ("background", "mosaic"), ("mixed", "fragments+noise"),
+        ("occlusion", "veil"),
+    ]  # fmt: skip
+    assert type_table(frame).columns.tolist() == type_cost_table(frame).columns.tolist() == expected
+    assert type_table(frame).loc["se", ("background", "crowd")] == 74
+    assert type_cost_table(frame).loc["se"].tolist() == [5, 1.25, 2.5, 1.25, 1.25]
+    assert by_axis(["veil", "mosaic", "veil", "noise"]) == ["mosaic", "noise", "veil"]
+
+
+def test_a_table_of_one_severity_has_accuracies_and_no_costs():
+    frame = costly({"baseline": [8]}).query("severity == 0")
+    assert type_table(frame).loc["baseline"].tolist() == [80] * 4
+    assert type_cost_table(frame).columns.empty
+    assert cost_outcomes(frame) == {}
+
+
+def test_the_studys_costs_are_those_that_a_frame_was_tested_for():
+    assert list(cost_outcomes(costly({"baseline": [8]}))) == ["unseen", "seen"]
+    assert cost_outcomes(costly({"baseline": [8]}, ("fragments+noise", "mosaic"))) == {}
+    assert list(cost_outcomes(costly({"baseline": [8]}, (SEEN,)))) == ["seen"]
+    assert main_types(costly({"baseline": [8]}, ("mosaic", SEEN))) == SEEN
+    assert main_types(costly({"baseline": [8]}, ("fragments+noise", "mosaic"))) == "fragments+noise"
+
+
+def test_a_composition_whose_runs_were_tested_at_other_severities_has_no_cost():
+    frame = costly({"baseline": [8], "se": [4]})
+    uneven = frame[(frame["variant"] != "se") | (frame["types"] != "mosaic") | (frame["severity"] != 3)]
+    assert types_with_costs(frame) == [SEEN, "mosaic", "crowd", "veil"]
+    assert types_with_costs(uneven) == [SEEN, "crowd", "veil"]
+    assert list(cost_outcomes(uneven)) == ["seen"]
+    assert types_with_costs(frame[frame["severity"] > 0]) == types_with_costs(frame[:0]) == []

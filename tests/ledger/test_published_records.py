@@ -27,16 +27,19 @@ STUDIES = {
     "audit-occlusion": "quick",
     "headline-occlusion": "quick",
 }
+"""The studies whose records were made with the first version of the package, by their presets."""
+LATER = {"headline": "quick", "audit": "quick"}
 LOOK = f"""
 import json
+import sys
 from attn_tutorial.ledger import Ledger
 from attn_tutorial.study import Study
-ledger = Ledger({str(PUBLISHED)!r})
+ledger = Ledger(sys.argv[1])
 records = {{record.run_id: record for record in ledger}}
 images = next((record.data for record in records.values()), None)
 plans = {{
     study: [ledger.get(run).run_id for run in Study.load(study).plan(preset, images) if ledger.get(run)]
-    for study, preset in {STUDIES!r}.items()
+    for study, preset in {STUDIES | LATER!r}.items()
 }}
 specs = {{name: record.spec.model_dump(mode="json") for name, record in records.items()}}
 rows = {{name: len(record.accuracy) for name, record in records.items()}}
@@ -44,10 +47,25 @@ print(json.dumps({{"plans": plans, "left_out": ledger.left_out, "specs": specs, 
 """
 
 
-def look(package):
-    """What a package, in the folder `package`, makes of the published records."""
+@pytest.fixture(scope="module")
+def first_records(tmp_path_factory):
+    """The published records of the first version of the package, of schema 1, by themselves."""
+    folder = tmp_path_factory.mktemp("first")
+    for path in PUBLISHED.glob("*.json"):
+        if json.loads(path.read_text())["schema_version"] == 1:
+            shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture
+def look(first_records):
+    """What a package, in the folder `package`, makes of these records."""
+    return lambda package: _look(package, first_records)
+
+
+def _look(package, records):
     done = subprocess.run(
-        [sys.executable, "-c", LOOK],
+        [sys.executable, "-c", LOOK, str(records)],
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(package), "PATH": ""},
@@ -59,8 +77,8 @@ def look(package):
 
 
 @pytest.fixture(scope="module")
-def today():
-    return look(PACKAGE.parent)
+def today(first_records):
+    return _look(PACKAGE.parent, first_records)
 
 
 @pytest.fixture
@@ -79,13 +97,19 @@ def change(tmp_path):
     return change
 
 
+def test_all_published_records_are_read_and_belong_to_a_study():
+    found = _look(PACKAGE.parent, PUBLISHED)
+    assert found["left_out"] == {}
+    assert {path.stem for path in PUBLISHED.glob("*.json")} == set(found["specs"])
+    assert set().union(*found["plans"].values()) == set(found["specs"])
+
+
 def test_all_records_are_read_under_their_own_names(today):
     assert len(today["specs"]) == 53
     assert today["left_out"] == {}
-    assert {path.stem for path in PUBLISHED.glob("*.json")} == set(today["specs"])
     found = today["plans"]
     assert {study: len(ids) for study, ids in found.items()} == {
-        "pilot": 30, "clean": 9, "budget": 6, "audit-occlusion": 5, "headline-occlusion": 4,
+        "pilot": 30, "clean": 9, "budget": 6, "audit-occlusion": 5, "headline-occlusion": 4, "headline": 0, "audit": 0,
     }  # fmt: skip
     assert set().union(*found.values()) == set(today["specs"])
     # One training was tested twice, for the pilot and on the validation split: each plan finds its own record.
@@ -93,14 +117,14 @@ def test_all_records_are_read_under_their_own_names(today):
     assert "e96dc02442723c3c" in found["budget"]
 
 
-def test_a_new_clutter_layer_renames_no_record(today, change):
+def test_a_new_clutter_layer_renames_no_record(today, change, look):
     folder = change("clutter/names.py", r'^    "crowd": 1,$', '    "crowd": 1,\n    "fog": 1,')
     found = look(folder)
     assert found["plans"] == today["plans"]
     assert found["left_out"] == {}
 
 
-def test_a_new_field_and_then_another_default_rename_no_record(today, change):
+def test_a_new_field_and_then_another_default_rename_no_record(today, change, look):
     change("spec/parts.py", r"^    warmup: (.*)$", r"    block_lr: PositiveFloat | None = None\n    warmup: \1")
     folder = change(
         "spec/introduced.py", r'^    "evaluation.look.lesions": True,', r'\g<0>\n    "training.block_lr": None,'
@@ -116,7 +140,7 @@ def test_a_new_field_and_then_another_default_rename_no_record(today, change):
     assert {spec["training"]["block_lr"] for spec in found["specs"].values()} == {None}
 
 
-def test_a_changed_default_renames_no_record(today, change):
+def test_a_changed_default_renames_no_record(today, change, look):
     folder = change("spec/parts.py", r"^(    warmup: .*) = 0.2$", r"\1 = 0.3")
     found = look(folder)
     assert found["left_out"] == {}
@@ -126,21 +150,21 @@ def test_a_changed_default_renames_no_record(today, change):
     assert set().union(*found["plans"].values()) == set()
 
 
-def test_another_default_of_the_test_leaves_trained_runs_where_they_are(today, change):
+def test_another_default_of_the_test_leaves_trained_runs_where_they_are(today, change, look):
     folder = change("spec/parts.py", r"^    images: PositiveInt = 2000$", "    images: PositiveInt = 500")
     found = look(folder)
     assert found["plans"] == today["plans"]
     assert found["left_out"] == {}
 
 
-def test_a_new_block_renames_no_record(today, change):
+def test_a_new_block_renames_no_record(today, change, look):
     line = '    "twin": PackageBlock("squeeze_excite.SE", SEOptions, version=1),'
     found = look(change("blocks/options.py", r"^PACKAGE_BLOCKS = \{$", r"\g<0>" + f"\n{line}"))
     assert found["plans"] == today["plans"]
     assert found["left_out"] == {}
 
 
-def test_a_new_option_of_a_block_and_then_another_default_rename_no_record(today, change):
+def test_a_new_option_of_a_block_and_then_another_default_rename_no_record(today, change, look):
     change("blocks/options.py", r'^    squeeze: Squeeze = "avg"$', r"\g<0>\n    temperature: float = 1.0")
     folder = change("spec/introduced.py", r'"se": \{"reduction": 16', r'"se": {"temperature": 1.0, "reduction": 16')
     found = look(folder)
@@ -154,7 +178,7 @@ def test_a_new_option_of_a_block_and_then_another_default_rename_no_record(today
     assert {each["temperature"] for each in options} == {1.0}
 
 
-def test_a_raised_version_of_a_layer_that_was_trained_on_asks_for_another_training(today, change):
+def test_a_raised_version_of_a_layer_that_was_trained_on_asks_for_another_training(today, change, look):
     found = look(change("clutter/names.py", r'"fragments": 1', '"fragments": 2'))
     trained = {name for name, spec in today["specs"].items() if any(spec["clutter"]["severities"])}
     trained &= {name for name, spec in today["specs"].items() if "fragments" in spec["clutter"]["types"]}
@@ -166,7 +190,7 @@ def test_a_raised_version_of_a_layer_that_was_trained_on_asks_for_another_traini
     assert found["plans"]["pilot"] == []
 
 
-def test_a_raised_version_of_a_layer_that_was_tested_on_voids_these_results_only(today, change):
+def test_a_raised_version_of_a_layer_that_was_tested_on_voids_these_results_only(today, change, look):
     found = look(change("clutter/names.py", r'"mosaic": 1', '"mosaic": 2'))
     assert found["left_out"] == {}
     assert found["plans"] == today["plans"]
@@ -176,7 +200,7 @@ def test_a_raised_version_of_a_layer_that_was_tested_on_voids_these_results_only
     assert {lost[name] for name in tested} == {5}  # at severity 0 it does not show
 
 
-def test_a_raised_version_of_a_block_asks_for_another_training(today, change):
+def test_a_raised_version_of_a_block_asks_for_another_training(today, change, look):
     found = look(change("blocks/options.py", r'(^    "se": .*)version=1', r"\1version=2"))
     with_se = {name for name, spec in today["specs"].items() if spec["block"] == "se"}
     assert len(with_se) == 7
@@ -214,11 +238,11 @@ def test_records_of_today_have_names_that_last(tmp_path):
     assert other.run_id("a") != spec.run_id("a")
 
 
-def test_the_ledger_looks_into_old_files_once(tmp_path, monkeypatch):
+def test_the_ledger_looks_into_old_files_once(tmp_path, monkeypatch, first_records):
     """Ten thousand records of today are not opened in the search for an old one."""
     from attn_tutorial.ledger import ledger as module
 
-    for path in list(PUBLISHED.glob("*.json"))[:5]:
+    for path in list(first_records.glob("*.json"))[:5]:
         shutil.copy(path, tmp_path)
     ledger, opened = Ledger(tmp_path), []
     read = module.read_record

@@ -15,7 +15,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "baseline.ipynb"
 @pytest.fixture
 def run(make_images, monkeypatch):
     """Runs the chapter's cells on small images, with parameters given as papermill gives them."""
-    images = make_images(100, "train")
+    images = make_images(100, "train", side=24)
     monkeypatch.setattr("attn_tutorial.engine.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
     monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda *_, **__: images)
 

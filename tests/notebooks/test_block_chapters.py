@@ -51,12 +51,18 @@ def cells(chapter, kind):
 @pytest.fixture
 def run(make_images, monkeypatch, tmp_path):
     """Runs a chapter's cells on small images without any record, with parameters given as papermill gives them."""
+    bank = make_images(40, "bank", start=200, side=24)
     images = {
-        "train": make_images(200, "train", start=300),
-        "test": replace(make_images(200, "test"), fragments=make_images(40, "bank", start=200)),
+        "train": make_images(200, "train", start=300, side=24),
+        "test": replace(make_images(200, "test", side=24), fragments=bank),
     }
     monkeypatch.setattr("attn_tutorial.engine.images.prepare_images", lambda *_: (SimpleNamespace(name="shapes"), None))
-    monkeypatch.setattr("attn_tutorial.datasets.load_images", lambda name, split, **_: images[split])
+
+    def load(name, split, *, size, **_):
+        assert size == images[split].images.shape[1], "chapters show the primary geometry"
+        return images[split]
+
+    monkeypatch.setattr("attn_tutorial.datasets.load_images", load)
     for place in ("pages", "pages.parameters"):
         monkeypatch.setattr(f"attn_tutorial.{place}.project_root", lambda: tmp_path)
 

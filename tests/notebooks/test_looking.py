@@ -8,13 +8,12 @@ import pytest
 from attn_tutorial.ledger import Ledger, Record
 from attn_tutorial.ledger.record import Accuracy, Lesion, Localisation
 from attn_tutorial.pages import ParameterError
-from attn_tutorial.spec import Images
+from attn_tutorial.spec import SEEN, Images
 from attn_tutorial.study import Study
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SHAPES = Images(name="shapes", source="shapes of a test", fingerprint="b" * 64, archive_sha256=None)
 SHORT = {"data": "shapes", "samples": 128, "canvases": 20, "study": "main"}
-SEEN = "fragments+noise"
 
 
 @pytest.fixture
@@ -182,7 +181,7 @@ def test_the_claim_to_look_needs_all_three(run, add):
     [caption] = [caption for caption in shown if "Harm in points" in caption and "of a test" in caption]
     assert "se 4, cbam 4, spatial 4, bam 4, static_gate 4" in caption
     assert f"Exploratory. {Study.load('main').title}: shapes of a test" in caption
-    assert "2,000 images at severities 0, 5" in caption
+    assert "2,000 images in surround+noise at severities 0, 5" in caption
 
 
 def test_a_control_that_was_not_run_leaves_the_claim_open(run, add):

@@ -94,7 +94,7 @@ def test_a_rerun_is_compared_variant_by_variant_and_other_images_are_not(papermi
     assert table["cbam"][4].startswith("72.02 [71.")
     assert table["cbam"][2].startswith("+2.00 [+1.")
     assert "20 runs are in both ledgers; 5 of them ended with the same weights." in page
-    assert "Yours only. Accuracy in %: mean, and at each severity. photos from elsewhere" in page
+    assert "Yours only. Accuracy in % on surround+noise: mean, and at each severity. photos from elsewhere" in page
 
     differ = {row[0] for row in rows_of(page, "What the runs were made with") if row[1] == "yes"}
     assert differ == {"processor", "threads", "torch"}

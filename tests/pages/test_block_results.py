@@ -89,7 +89,8 @@ def test_holm_counts_the_blocks_of_the_study_and_not_those_on_the_page(add, ledg
     assert "differs, but not after Holm" in difference_sentences(result.frame, result.reference, result.family)[0]
     assert difference_sentences(result.frame)[0].endswith("4 seeds: differs.")
     show_block_results(("se",), tmp_path)
-    assert "differs, but not after Holm" in said[2]
+    [_, _, accuracies, *_] = [text for text in said if isinstance(text, str)]
+    assert "differs, but not after Holm" in accuracies
 
 
 def test_a_run_that_diverged_is_not_a_result(add, ledger):
@@ -138,14 +139,24 @@ def test_the_published_and_the_readers_own_are_shown_apart(add, said, tmp_path):
     add({"baseline": [0.6], "se": [0.7]})
     add({"eca": [0.62]}, study=SINGLE, folder="runs")
     show_block_results(("se", "eca"), tmp_path)
-    published, table, sentence, own, own_table, *_, how = said
+    published, costs, reduction, table, sentence, own, own_costs, own_table, *_, how = said
     assert published == "**Published records**, in `data/results/`\n\nThere is no finished run of `eca` here."
     assert own == "**Your own records**, in `data/runs/`\n\nThere is no finished run of `se` here."
+    caption, frame = costs
+    assert caption.startswith("The unseen distraction cost (mosaic and crowd) in points, beside accuracies in %.")
+    # Each severity takes 2 points off, and the mean of 1 to 5 is 3.
+    assert frame["cost"].to_dict() == {"baseline": 6, "se": 6}
+    assert reduction == (
+        "- `se` loses 6.00 points to unseen backgrounds, and `baseline` 6.00 points; reduction 0.00, paired over "
+        "1 seed: one seed: no interval."
+    )
     caption, frame = table
+    assert caption.startswith("Accuracy in % on surround+noise: ")
     assert "photos of a test; preset quick; seeds: 1; 80,000 training samples; 2,000 images of split test" in caption
     assert frame["mean"].to_dict() == {"baseline": 55.0, "se": 65.0}
     assert sentence.startswith("- `se`: +10.00 points")
-    assert own_table[1].index.tolist() == ["eca"]
+    assert own_costs[1].index.tolist() == own_table[1].index.tolist() == ["eca"]
+    assert "reduction" not in own_costs[1], "there is no baseline to compare with"
     assert "attn-tutorial train NAME" in how
 
 
@@ -171,7 +182,6 @@ def test_the_main_study_is_a_pilot_until_it_can_be_tested(add, ledger):
 @pytest.mark.parametrize(
     ("study", "preset", "says"),
     [
-        ("pilot", "full-cpu", "Pilot: "),
         ("main", "full-cpu", "Pilot: "),
         ("headline", "full-cpu", "Exploratory: "),
         ("main", "smoke", "A test of the machinery, not a result. "),
@@ -181,6 +191,16 @@ def test_a_caption_says_how_much_weight_runs_have(add, ledger, study, preset, sa
     add({"baseline": [0.6] * 3, "se": [0.7] * 3}, preset=preset)
     [held] = held_in(Study.load(study), ledger)
     assert standing(Study.load(study), held, ledger.frame(held.runs)) == says
+
+
+def test_the_pilots_records_are_called_so_and_have_no_cost_on_unseen_backgrounds(add, ledger, said, tmp_path):
+    add({"baseline": [0.6] * 3, "se": [0.7] * 3}, preset="full-cpu", study=Study.load("pilot"))
+    [result] = find_block_results(ledger, ("se",))
+    assert result.about.startswith("Pilot: ")
+    show_block_results(("se",), tmp_path)
+    [(caption, frame)] = [shown for shown in said if isinstance(shown, tuple)]
+    assert caption.startswith("Accuracy in % on fragments+noise: mean over the severities")
+    assert frame["mean"].to_dict() == {"baseline": 55.0, "se": 65.0}
 
 
 def test_a_misspelt_variant_is_refused(ledger):

@@ -3,7 +3,13 @@
 import pandas as pd
 import pytest
 
-from attn_tutorial.pages import change_sentences, summary_sentences, verdict_sentences
+from attn_tutorial.pages import (
+    change_sentences,
+    cost_sentences,
+    cost_table,
+    summary_sentences,
+    verdict_sentences,
+)
 
 
 def table(**rows):
@@ -74,3 +80,34 @@ def test_another_recipe_is_compared_on_the_seeds_of_both(sgd, said):
 def test_another_recipe_without_a_common_seed_is_said_to_be_missing():
     frame = accuracies(baseline=[70, 71], cbam=[69, 69], baseline_sgd=[70, 70])
     assert change_sentences(frame, CHANGES) == ["**SGD**: no seed of all four networks is done."]
+
+
+def costs(**variants):
+    """By variant: what `mosaic` costs it with each seed, in points; every network is right at 80 % without clutter."""
+    clean = accuracies(**{variant: [80.0] * len(values) for variant, values in variants.items()})
+    cost = [variants[variant][seed] for variant, seed in zip(clean["variant"], clean["seed"], strict=True)]
+    lost = pd.Series(cost, index=clean.index).where(clean["severity"] > 0, 0)
+    return clean.assign(types="mosaic", accuracy=clean["accuracy"] - lost)
+
+
+def test_costs_are_compared_with_each_variants_own_reference():
+    frame = costs(baseline=[4, 5, 6], cbam=[1, 3, 2], long=[3], cbam_long=[2])
+    table = cost_table(frame, {"baseline": ["cbam", "long"], "long": ["cbam_long"]}, "mosaic")
+    assert table.index.tolist() == ["baseline", "cbam", "long", "cbam_long"], "each once, in the frame's order"
+    assert table["compared with"].tolist() == ["–", "baseline", "baseline", "long"]
+    assert table["cost"].tolist() == [5, 2, 3, 2]
+    assert table[["severity 0", "mean 1–5"]].values.tolist() == [[80, 75], [80, 78], [80, 77], [80, 78]]
+    assert table["reduction"].tolist() == ["–", "3.00 [0.52, 5.48]", "1.00", "1.00"]
+    assert cost_table(frame, {"missing": []}, "mosaic").empty
+
+
+def test_the_sentences_say_who_loses_less_who_loses_more_and_what_is_within_noise():
+    frame = costs(
+        baseline=[4, 5, 6], better=[1, 2.1, 3], best=[0.5, 1.6, 2.5], worse=[6, 7, 8.1], same=[5, 4, 6], one=[4]
+    )
+    first, fewer, more, rest = cost_sentences(frame, "mosaic")
+    assert first == "The baseline loses 5.00 [2.52, 7.48] points to `mosaic`, 3 seeds."
+    assert fewer.startswith("Reductions of this cost whose intervals lie above 0 (not tested): `best` +3.47 [+3.32, ")
+    assert "`better` +2.97" in fewer
+    assert more.startswith("Larger costs, whose intervals lie below 0 (not tested): `worse` -2.03")
+    assert rest == "Within noise, or without an interval: `same` +0.00 [-2.48, +2.48], `one` +0.00."

@@ -240,3 +240,9 @@ def test_a_whitening_stem_moves_only_where_the_spec_says_so(train, trained):
     before = build_model(spec, train).get_parameter("stem.0.weight")
     after = fit(spec, train).model.get_parameter("stem.0.weight")
     assert torch.equal(before, after) is not trained
+
+
+def test_images_of_another_size_than_the_runs_are_refused(train):
+    spec = make_spec(data={"name": "shapes", "size": 24})
+    with pytest.raises(ValueError, match=r"images of 24 px .*, but got 32 px\. Load them with load_images"):
+        fit(spec, train)

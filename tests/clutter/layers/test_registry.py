@@ -134,8 +134,8 @@ def test_the_severity_table_is_the_published_one():
         "mosaic: share of the background": ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"],
         "strokes: number × px": ["–", "4 × 1", "8 × 1", "8 × 2", "10 × 2", "12 × 2"],
         "veil: share of the tile": ["0 %", "18 %", "24 %", "29 %", "34 %", "38 %"],
-        "surround: number × px": ["–", "6 × 12", "10 × 14", "14 × 16", "18 × 18", "24 × 20"],
-        "crowd: number × px": ["–", "3 × 13", "5 × 15", "8 × 17", "12 × 19", "18 × 19"],
+        "surround: number × px": ["–", "6 × 12", "10 × 14", "17 × 18", "22 × 20", "24 × 21"],
+        "crowd: number × px": ["–", "4 × 15", "7 × 17", "9 × 18", "13 × 19", "24 × 19"],
     }
 
 
