@@ -139,7 +139,9 @@ def invoke(tmp_path, tmp_path_factory, tiny_cifar, monkeypatch):
         (("export", "--severity", -1), "`severity` must be a whole number from 0 to 5"),
         (("export", "--severity", 2.5), "'2.5' is not a valid integer"),
         (("export", "--types", "fragment+noise"), "Did you mean 'fragments'"),
-        (("export", "--canvas", 24), "at least as large as the images"),
+        (("export", "--canvas", 20), "at least as large as the images"),
+        (("export", "--size", 20), "'20' is not one of '16', '24', '32'"),
+        (("preview", "--size", 32, "--canvas", 31), "at least as large as the images"),
         (("export", "--feather", 3), "must be one of 0, 1, 2"),
         (("export", "--format", "nzp"), "'nzp' is not one of 'npz', 'png'"),
         (("export", "--split", "tests"), "'tests' is not one of 'train', 'val', 'test', 'bank'"),
@@ -176,7 +178,7 @@ def test_preview_shows_all_types_or_composes_the_named_ones(invoke, tmp_path):
         assert result.exit_code == 0, result.output
         rows[name] = len(plt.gcf().axes) / 6
         plt.close()
-    assert rows == {"all": 5, "all_2": 10, "named": 6, "named_2": 2, "feather": 2}
+    assert rows == {"all": 7, "all_2": 14, "named": 6, "named_2": 2, "feather": 2}
     assert (tmp_path / "named_2.png").read_bytes() != (tmp_path / "feather.png").read_bytes()
 
 
@@ -199,7 +201,7 @@ def test_export_writes_what_is_asked_for(invoke, tmp_path, tiny_cifar, form, fil
     assert repr(clutter) in (folder / "CARD.md").read_text()
     assert (folder / file).exists()
     if form == "npz":
-        val = load_images("cifar10", "val", tmp_path / "data", tiny_cifar).take(20)
+        val = load_images("cifar10", "val", tmp_path / "data", tiny_cifar, size=24).take(20)
         with np.load(folder / file) as arrays:
             np.testing.assert_array_equal(arrays["canvas"], clutter.render(val, range(20)).canvas.numpy())
     assert invoke("export", *words).exit_code == 2
