@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from attn_tutorial.audit import canvas_checks
 from attn_tutorial.audit import report as audit
 from attn_tutorial.audit.report import read_reports, run_audit
 from attn_tutorial.clutter.names import CANVAS_VERSION, LAYER_VERSIONS
@@ -105,6 +106,19 @@ def test_networks_of_a_smoke_run_break_no_promise_and_canvases_do(reported):
     assert list(report.model_copy(update={**networks, "preset": "quick"}).broken) == [1, 3, 4]
     leak = report.no_leak.model_copy(update={"passed": False, "canvases_passed": False})
     assert list(report.model_copy(update={"no_leak": leak}).broken) == [1]
+
+
+def test_near_duplicates_are_judged_at_the_images_own_size(reported, monkeypatch):
+    _, _, again = reported
+    judge, sizes = canvas_checks.find_duplicates, []
+
+    def watch(train, test):
+        sizes.extend(images.images.shape[1] for images in (train, test, test.fragments))
+        return judge(train, test)
+
+    monkeypatch.setattr(canvas_checks, "find_duplicates", watch)
+    again()
+    assert sizes == [32, 32, 32]
 
 
 def test_no_promise_is_judged_without_its_runs(reported):

@@ -65,7 +65,7 @@ def test_a_new_block_is_one_file_and_one_line(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found == {
-        "versions": {"canvas": 1, "fragments": 1, "noise": 1, "block std_gate": 3},
+        "versions": {"canvas": 1, "noise": 1, "surround": 1, "block std_gate": 3},
         "without_torch": True,
         "known": True,
         "checked": 11,

@@ -43,9 +43,9 @@ def sized(make_images):
 
 
 def assert_painted_alike(painter, clutter, images, epoch=0):
-    """Check canvases and records against those of the slow painter; return its paintings."""
+    """Check the first canvases and their records against those of the slow painter; return its paintings."""
     batch, slow = clutter.render(images, torch.arange(len(images)), epoch), painter(images, clutter, epoch)
-    paintings = [slow.paint(i) for i in range(len(images))]
+    paintings = [slow.paint(i) for i in range(min(len(images), 8))]
     for i, painting in enumerate(paintings):
         np.testing.assert_array_equal(batch.canvas[i].permute(1, 2, 0), painting.canvas)
         drawn = [j for j, index in enumerate(batch.fragment_id[i].tolist()) if index >= 0]
