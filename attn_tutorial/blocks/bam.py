@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import BAMOptions, Combine
 
 JOIN: dict[Combine, Callable[[Tensor, Tensor], Tensor]] = {
@@ -25,6 +26,9 @@ class BAM(AttentionBlock):
 
     Parameters: 2Ch + 3h + C for the channels, Ch + 3h + 2(9h² + 3h) + h + 1 for the places. Raises `ValueError` if
     C < r. Training needs more than one image in the batch, as batch normalisation of the channel branch does.
+
+    In float16 both branches are computed in float32. M is at most 1, so the output fits if x is at most half of the
+    largest number.
 
     Source: Park, Woo, Lee, Kweon, BAM, 2018, section 3, equations 1–4; combine is ablated in section 4.1
     (arXiv 1807.06514).
@@ -59,12 +63,13 @@ class BAM(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `full`: one weight per channel and place, (B, C, H, W), in (0, 1)."""
         self.check_input(x)
-        channel = self.channel(x.mean((2, 3)))[:, :, None, None]  # B, C, 1, 1
-        return {"full": torch.sigmoid(JOIN[self.chosen.combine](channel, self.spatial(x)))}
+        channel = in_float32(self.channel, mean(x, (2, 3)))[:, :, None, None]  # B, C, 1, 1
+        spatial = in_float32(self.spatial, x)  # B, 1, H, W
+        return {"full": as_gate(torch.sigmoid(JOIN[self.chosen.combine](channel, spatial)), x)}
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
         """Return `x` plus its product with the given weights."""
-        return x + x * maps["full"]
+        return (x + x * maps["full"]).to(x.dtype)
 
 
 def _norm_relu(hidden: int) -> tuple[nn.Module, nn.Module]:

@@ -1,5 +1,6 @@
 """What all attention blocks share: the interface, the gate and the bottleneck."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -20,6 +21,10 @@ class AttentionBlock(nn.Module):
 
     `forward(x)` equals `apply_attention(x, attention(x))`. A block whose maps are gates only needs to define
     `attention`.
+
+    The output has the type of `x`, under autocast too. In float16 the package's blocks are finite wherever their output
+    fits, because they compute in float32 what may be larger on the way. bfloat16 has the range of float32: blocks
+    overflow in both from the same size on.
 
     Raises `ValueError` if the options are not allowed, if there are too few channels for the reduction, or,
     when called, if the input is not a floating-point tensor (B, C, H, W).
@@ -71,13 +76,20 @@ class AttentionBlock(nn.Module):
             )
 
     def attention(self, x: Features) -> Maps:
-        """Return the attention maps that the block computes from `x`, by kind."""
+        """Return the attention maps that the block computes from `x`, by kind.
+
+        They may be in float32 where `x` is in float16.
+        """
         raise NotImplementedError
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
         """Return the block's output for `x` under the given maps: the product of `x` and every gate."""
-        for gate in maps.values():
-            x = x * gate
+        gates = list(maps.values())
+        if x.dtype == torch.float16 and len(gates) > 1:
+            # `x` times one gate may be too large for float16, although `x` times all of them is not.
+            gates = [functools.reduce(torch.mul, gates)]
+        for gate in gates:
+            x = (x * gate).to(x.dtype)
         return x
 
     def forward(self, x: Features) -> Features:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import CBAMOptions, ChannelOptions, SpatialOptions
 
 
@@ -39,11 +40,11 @@ class ChannelAttention(AttentionBlock):
         self.check_input(x)
         summaries = []  # each B, C
         if self.chosen.pools != "max":
-            summaries.append(x.mean((2, 3)))
+            summaries.append(mean(x, (2, 3)))
         if self.chosen.pools != "avg":
             summaries.append(F.adaptive_max_pool2d(x, 1).flatten(1))
-        logits = torch.stack([self.mlp(z) for z in summaries]).sum(0)  # B, C
-        return {"channel": sigmoid_gate(logits, self.chosen.at_start)[:, :, None, None]}
+        logits = torch.stack([in_float32(self.mlp, z) for z in summaries]).sum(0)  # B, C
+        return {"channel": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)[:, :, None, None]}
 
 
 class SpatialAttention(AttentionBlock):
@@ -81,11 +82,11 @@ class SpatialAttention(AttentionBlock):
         self.check_input(x)
         summaries = []  # each B, 1, H, W
         if self.chosen.pools != "max":
-            summaries.append(x.mean(1, keepdim=True))
+            summaries.append(mean(x, (1,), keepdim=True))
         if self.chosen.pools != "avg":
             summaries.append(x.amax(1, keepdim=True))
-        logits = self.norm(self.conv(torch.cat(summaries, 1)))  # B, 1, H, W
-        return {"spatial": sigmoid_gate(logits, self.chosen.at_start)}
+        logits = in_float32(self.norm, in_float32(self.conv, torch.cat(summaries, 1)))  # B, 1, H, W
+        return {"spatial": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)}
 
 
 class CBAM(AttentionBlock):
@@ -94,6 +95,9 @@ class CBAM(AttentionBlock):
     "channel-spatial": y = channel(x), out = spatial(y). "spatial-channel": the reverse. "parallel": both
     gates read x and both multiply it (section 4.1 compares the three without saying how the parallel one
     joins).
+
+    In sequence, the features between the gates have the type of x. In float16 they must fit, too. They always do with
+    at_start "half"; with "identity" a gate may be 2, so x should be at most 32,752.
 
     Parameters: those of the halves. Raises `ValueError` if C < reduction.
 

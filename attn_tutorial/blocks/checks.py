@@ -115,7 +115,7 @@ def _gradients(block: AttentionBlock) -> None:
     found = torch.autograd.grad(out, [x, *parameters.values()], torch.randn_like(out), allow_unused=True)
     without = [name for name, each in zip(["x", *parameters], found, strict=True) if each is None]
     _expect(not without, f"the output does not depend on {', '.join(without)}")
-    torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters.values()), fast_mode=True)
+    torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters.values()))  # its fast mode overlooks mistakes
 
 
 def _flat(block: AttentionBlock) -> None:
@@ -133,6 +133,8 @@ def _precisions(block: AttentionBlock) -> None:
     expected = block(x)
     with torch.autocast("cpu", torch.bfloat16):
         _expect_near(block(x).float(), expected, "the outputs with and without autocast", _HALF_SHARE)
+        out = block(x.bfloat16())
+        _expect(out.dtype == torch.bfloat16, f"under autocast, an input of torch.bfloat16 becomes {out.dtype}")
     for dtype, share in ((torch.bfloat16, _HALF_SHARE), (torch.float64, _SHARE)):
         out = copy.deepcopy(block).to(dtype)(x.to(dtype))
         _expect(out.dtype == dtype, f"an input of {dtype} becomes {out.dtype}")

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
 from attn_tutorial.blocks.cbam import CBAM, SpatialAttention
+from attn_tutorial.blocks.float16 import widened
 from attn_tutorial.blocks.non_local import NonLocal
 from attn_tutorial.blocks.options import CombinationOptions
 from attn_tutorial.blocks.squeeze_excite import SE
@@ -11,6 +12,8 @@ from attn_tutorial.blocks.squeeze_excite import SE
 
 class Combination(AttentionBlock):
     """Two blocks: "sequential", out = second(first(x)); "parallel", out = (first(x) + second(x)) / 2.
+
+    In float16 both blocks are computed in float32, so only the output must fit.
 
     Parameters: those of the two. Raises `ValueError` if C < reduction.
 
@@ -42,25 +45,30 @@ class Combination(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return the maps of both blocks, by kind."""
         self.check_input(x)
-        maps = self.first.attention(x)
+        wide = widened(x)
+        maps = self.first.attention(wide)
         if self.chosen.arrangement == "sequential":
-            x = self.first.apply_attention(x, maps)
-        return maps | self.second.attention(x)
+            wide = self.first.apply_attention(wide, maps)
+        return maps | self.second.attention(wide)
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
         """Return the output of both blocks, in the chosen arrangement, under the given maps."""
         rest = dict(maps)
         seconds = {self.second_map: rest.pop(self.second_map)}
-        first = self.first.apply_attention(x, rest)
+        wide = widened(x)
+        first = self.first.apply_attention(wide, rest)
         if self.chosen.arrangement == "sequential":
-            return self.second.apply_attention(first, seconds)
-        return (first + self.second.apply_attention(x, seconds)) / 2
+            return self.second.apply_attention(first, seconds).to(x.dtype)
+        return ((first + self.second.apply_attention(wide, seconds)) / 2).to(x.dtype)
 
     def forward(self, x: Features) -> Features:
         """Return the output of both blocks, in memory that grows with the number of places."""
         self.check_input(x)
-        first = self.first(x)
-        return self.second(first) if self.chosen.arrangement == "sequential" else (first + self.second(x)) / 2
+        wide = widened(x)
+        first = self.first(wide)
+        if self.chosen.arrangement == "sequential":
+            return self.second(first).to(x.dtype)
+        return ((first + self.second(wide)) / 2).to(x.dtype)
 
 
 class SESpatial(Combination):

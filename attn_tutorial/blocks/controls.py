@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate
+from attn_tutorial.blocks.float16 import as_gate
 from attn_tutorial.blocks.options import StaticGateOptions
 
 
@@ -32,7 +33,7 @@ class StaticGate(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `channel`: the same gates for every image, (B, C, 1, 1)."""
         self.check_input(x)
-        return {"channel": sigmoid_gate(self.logits, self.chosen.at_start).expand(x.shape[0], -1, -1, -1)}
+        return {"channel": as_gate(sigmoid_gate(self.logits, self.chosen.at_start), x).expand(x.shape[0], -1, -1, -1)}
 
 
 class RandomGate(AttentionBlock):
@@ -57,7 +58,7 @@ class RandomGate(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `channel`: the same gates for every image, (B, C, 1, 1)."""
         self.check_input(x)
-        return {"channel": self.gates.expand(x.shape[0], -1, -1, -1)}
+        return {"channel": as_gate(self.gates, x).expand(x.shape[0], -1, -1, -1)}
 
 
 class Identity(AttentionBlock):

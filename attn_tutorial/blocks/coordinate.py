@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import CoordinateOptions
 
 
@@ -44,9 +45,9 @@ class CoordinateAttention(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `full`: the product of a row's and a column's gate, (B, C, H, W)."""
         self.check_input(x)
-        rows, columns = x.mean(3, keepdim=True), x.mean(2, keepdim=True)  # B, C, H, 1 and B, C, 1, W
-        both = self.reduce(torch.cat([rows, columns.transpose(2, 3)], 2))  # B, m, H + W, 1
+        rows, columns = mean(x, (3,), keepdim=True), mean(x, (2,), keepdim=True)  # B, C, H, 1 and B, C, 1, W
+        both = in_float32(self.reduce, torch.cat([rows, columns.transpose(2, 3)], 2))  # B, m, H + W, 1
         rows, columns = both.split(x.shape[2:], 2)
-        row_gate = sigmoid_gate(self.row(rows), self.chosen.at_start)  # B, C, H, 1
-        column_gate = sigmoid_gate(self.column(columns.transpose(2, 3)), self.chosen.at_start)  # B, C, 1, W
-        return {"full": row_gate * column_gate}
+        row_gate = sigmoid_gate(in_float32(self.row, rows), self.chosen.at_start)  # B, C, H, 1
+        column_gate = sigmoid_gate(in_float32(self.column, columns.transpose(2, 3)), self.chosen.at_start)  # B, C, 1, W
+        return {"full": as_gate(row_gate, x) * as_gate(column_gate, x)}

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import ECAOptions
 
 
@@ -40,6 +41,6 @@ class ECA(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
-        z = x.mean((2, 3)).unsqueeze(1)  # B, 1, C
-        logits = self.conv(z).squeeze(1)  # B, C
-        return {"channel": sigmoid_gate(logits, self.chosen.at_start)[:, :, None, None]}
+        z = mean(x, (2, 3)).unsqueeze(1)  # B, 1, C
+        logits = in_float32(self.conv, z).squeeze(1)  # B, C
+        return {"channel": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)[:, :, None, None]}

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate, zero_
+from attn_tutorial.blocks.float16 import as_gate, in_float32, without_float16
 from attn_tutorial.blocks.options import GlobalContextOptions
 
 
@@ -17,6 +19,9 @@ class GlobalContext(AttentionBlock):
     Parameters: 2C²/r + C/r + C + 2C/r, and C + 1 for the attention pooling. Raises `ValueError` if C < 2r: a layer
     norm of a single unit forgets its input, and one of two units keeps little more than a sign. Give a smaller r where
     there are few channels.
+
+    In float16 the context is computed in float32. The layer norm squares it, which overflows in bfloat16 and float32
+    from about 10¹⁹.
 
     Source: Cao, Xu, Lin, Wei, Hu, GCNet, 2019, section 4.3, equation 5; pool and fusion are ablated in section 5.1
     (arXiv 1904.11492).
@@ -47,11 +52,15 @@ class GlobalContext(AttentionBlock):
         self.check_input(x)
         batch, _, height, width = x.shape
         if self.score is None:
-            return {"spatial": x.new_full((batch, 1, height, width), 1 / (height * width))}
-        return {"spatial": self.score(x).flatten(2).softmax(2).unflatten(2, (height, width))}
+            kind = torch.float32 if x.dtype == torch.float16 else x.dtype
+            return {"spatial": x.new_full((batch, 1, height, width), 1 / (height * width), dtype=kind)}
+        return {"spatial": in_float32(self.score, x).flatten(2).softmax(2).unflatten(2, (height, width))}
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
         """Return `x` with the context of the given shares added to every place, or gating it."""
-        context = x.flatten(2) @ maps["spatial"].flatten(2).transpose(1, 2)  # B, C, 1
-        t = self.transform(context.squeeze(2))[:, :, None, None]  # B, C, 1, 1
-        return x + t if self.chosen.fusion == "add" else x * sigmoid_gate(t, self.chosen.at_start)
+        with without_float16(x) as wide:
+            context = wide.flatten(2) @ maps["spatial"].flatten(2).transpose(1, 2).to(wide.dtype)  # B, C, 1
+            t = in_float32(self.transform, context.squeeze(2))[:, :, None, None]  # B, C, 1, 1
+        if self.chosen.fusion == "add":
+            return (x + t).to(x.dtype)
+        return x * as_gate(sigmoid_gate(t, self.chosen.at_start), x)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
+from attn_tutorial.blocks.float16 import in_float32, weights_like, without_float16
 from attn_tutorial.blocks.non_local_kernels import (
     EachPlace,
     Tokens,
@@ -32,6 +33,11 @@ class NonLocal(AttentionBlock):
 
     `forward` does not build a large N × M map, so that its memory grows with N; `attention` does build it. (`forward`
     builds only a map that is smaller than what would replace it or, in bfloat16 on a CPU, than a mebibyte per image.)
+
+    In float16 all of y is computed in float32, and takes the time and memory of float32. In bfloat16 and float32,
+    products of features overflow from about 10¹⁹ on, and from 10¹² on for "dot", which multiplies three. Both softmax
+    forms compare scores s · θ(x_i)ᵀ φ(x_j). Where these are above 10⁷, with features in the thousands, float32 rounds
+    them to whole numbers: the gradients are inexact, and above 10⁹ they may be infinite.
 
     Parameters: 4Ci + 3i + C (gaussian 2Ci + i + C; concat 2i more), and 2C for the norm; with i = C/2,
     2C² + 2.5C + 2C. Training needs more than one place in the batch, as batch normalisation does.
@@ -74,16 +80,20 @@ class NonLocal(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `pairwise`: how much place i takes from place j, (B, N, M), places counted row by row."""
         self.check_input(x)
-        return {"pairwise": self._weights(*self._places(x))}
+        with without_float16(x) as wide:
+            return {"pairwise": self._weights(*self._places(wide))}
 
     def apply_attention(self, x: Features, maps: Maps) -> Features:
         """Return `x` plus what each place collects under the given pairwise map."""
-        return self._add(x, maps["pairwise"] @ self.g(self._places(x)[1]))
+        with without_float16(x) as wide:
+            values = self.g(self._places(wide)[1])
+            return self._add(x, maps["pairwise"].to(values.dtype) @ values)
 
     def forward(self, x: Features) -> Features:
         """Return `x` plus what each place collects from all places, in memory that grows with N."""
         self.check_input(x)
-        return self._add(x, self._collect(*self._places(x)))
+        with without_float16(x) as wide:
+            return self._add(x, self._collect(*self._places(wide)))
 
     def _places(self, x: Features) -> tuple[Tokens, Tokens]:
         # Who collects (B, N, C), and from whom (B, M, C).
@@ -99,7 +109,7 @@ class NonLocal(AttentionBlock):
 
     def _compare(self, here: Tokens, there: Tokens) -> tuple[Tensor, Tensor]:
         # wᵀ [θ; φ] = a + b, one number for each place i (B, N) and one for each place j (B, M).
-        for_theta, for_phi = self.compare.weight[0].chunk(2)
+        for_theta, for_phi = weights_like(self.compare.weight, here)[0].chunk(2)
         return self.theta(here) @ for_theta, self.phi(there) @ for_phi
 
     def _collect(self, here: Tokens, there: Tokens) -> Tokens:
@@ -119,4 +129,4 @@ class NonLocal(AttentionBlock):
     def _add(self, x: Features, collected: Tokens) -> Features:
         out = self.out(collected).transpose(1, 2).reshape(x.shape)
         # In the memory order of x: the norm and the sum of two orders are slow.
-        return x + self.norm(out.contiguous() if x.is_contiguous() else out)
+        return (x + in_float32(self.norm, out.contiguous() if x.is_contiguous() else out)).to(x.dtype)

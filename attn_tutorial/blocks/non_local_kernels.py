@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import Features
+from attn_tutorial.blocks.float16 import weights_like
 from attn_tutorial.blocks.options import Pairwise
 
 Tokens = Float[Tensor, "batch place width"]
@@ -21,10 +22,11 @@ class EachPlace(nn.Linear):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the layer's output for tokens (B, N, C), or for vectors (..., C) as any linear layer does."""
+        weight, bias = weights_like(self.weight, tokens), weights_like(self.bias, tokens)
         if tokens.ndim != 3 or torch.compiler.is_exporting():
-            return super().forward(tokens)
+            return F.linear(tokens, weight, bias)
         row = tokens.transpose(1, 2).unsqueeze(2)  # B, C, 1, N; no number moves, because it is channels-last
-        return F.conv2d(row, self.weight[:, :, None, None], self.bias).squeeze(2).transpose(1, 2)
+        return F.conv2d(row, weight[:, :, None, None], bias).squeeze(2).transpose(1, 2)
 
 
 def as_tokens(x: Features) -> Tokens:

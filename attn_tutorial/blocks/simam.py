@@ -3,6 +3,7 @@
 import torch
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps
+from attn_tutorial.blocks.float16 import as_gate, widened
 from attn_tutorial.blocks.options import SimAMOptions
 
 
@@ -11,6 +12,8 @@ class SimAM(AttentionBlock):
 
     The variance divides by the number of places, as in the paper. The authors' code divides by one less, which is zero
     where there is only one place.
+
+    In float16 the gates are computed in float32. In bfloat16 and float32, squares overflow from about 10¹⁹ on.
 
     Parameters: none.
 
@@ -28,6 +31,7 @@ class SimAM(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `full`: one gate per channel and place, (B, C, H, W), at least σ(1/2)."""
         self.check_input(x)
-        squared = (x - x.mean((2, 3), keepdim=True)).square()  # B, C, H, W
+        wide = widened(x)  # because the square of 256 is more than float16 can hold
+        squared = (wide - wide.mean((2, 3), keepdim=True)).square()  # B, C, H, W
         variance = squared.mean((2, 3), keepdim=True)  # B, C, 1, 1
-        return {"full": torch.sigmoid(squared / (4 * (variance + self.chosen.lam)) + 0.5)}
+        return {"full": as_gate(torch.sigmoid(squared / (4 * (variance + self.chosen.lam)) + 0.5), x)}

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import SEOptions
 
 
@@ -38,8 +39,9 @@ class SE(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
-        z = x.mean((2, 3)) if self.chosen.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
-        logits = self.mlp(z)[:, :, None, None]  # B, C, 1, 1
+        z = mean(x, (2, 3)) if self.chosen.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
+        logits = in_float32(self.mlp, z)[:, :, None, None]  # B, C, 1, 1
         if self.chosen.gate == "sigmoid":
-            return {"channel": sigmoid_gate(logits, self.chosen.at_start)}
-        return {"channel": torch.tanh(logits) if self.chosen.gate == "tanh" else torch.relu(logits)}
+            return {"channel": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)}
+        # A relu has no largest value: in float16 its gates stay in float32.
+        return {"channel": as_gate(torch.tanh(logits), x) if self.chosen.gate == "tanh" else torch.relu(logits)}

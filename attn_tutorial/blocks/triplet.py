@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, sigmoid_gate
+from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import AtStart, TripletOptions
 
 
@@ -44,8 +45,9 @@ class TripletAttention(AttentionBlock):
 
     def _gate(self, branch: nn.Module, x: Features, axis: int) -> Tensor:
         turned = x.transpose(1, axis)
-        summary = torch.cat([turned.amax(1, keepdim=True), turned.mean(1, keepdim=True)], 1)
-        return sigmoid_gate(branch(summary), self.chosen.at_start).transpose(1, axis)
+        summary = torch.cat([turned.amax(1, keepdim=True), mean(turned, (1,), keepdim=True)], 1)
+        gate = sigmoid_gate(in_float32(branch, summary), self.chosen.at_start)
+        return as_gate(gate, x).transpose(1, axis)
 
 
 def _branch(kernel: int, at_start: AtStart) -> nn.Sequential:

@@ -83,9 +83,13 @@ class Root(Gate):
 
 
 class OnePrecision(Gate):
-    def attention(self, x):
-        self.check_input(x)
-        return {"channel": super().attention(x)["channel"].float()}
+    def apply_attention(self, x, maps):
+        return x.float() * maps["channel"] if x.dtype == torch.bfloat16 else x * maps["channel"]
+
+
+class Widening(Gate):
+    def apply_attention(self, x, maps):
+        return x * maps["channel"] * self.layer.bias.sigmoid()[:, None, None]
 
 
 class Reordered(Gate):
@@ -127,6 +131,7 @@ class Unchecked(Gate):
         (Unused(8), "the output does not depend on spare.weight, spare.bias"),
         (Root(8), "single colour: the gradient is NaN or infinite for x"),
         (OnePrecision(8), "torch.bfloat16 becomes torch.float32"),
+        (Widening(8), "under autocast, an input of torch.bfloat16 becomes torch.float32"),
         (Reordered(8), "the output is in another memory format"),
         (FixedSize(8), "It exports with free batch size, height and width: "),
         (ForgottenOption(8, factor=2.0), "of one built again, with the same weights, may differ"),

@@ -19,13 +19,13 @@ MUTATIONS = {
     ),
     "eca on the channels turned round": (
         "blocks/eca.py",
-        "z = x.mean((2, 3)).unsqueeze(1)",
-        "z = x.mean((2, 3)).flip(1).unsqueeze(1)",
+        "z = mean(x, (2, 3)).unsqueeze(1)",
+        "z = mean(x, (2, 3)).flip(1).unsqueeze(1)",
         "blocks/test_block_algebra.py::test_eca_equals_its_definition",
     ),
     "channel with the maximum's summary twice": (
         "blocks/cbam.py",
-        "summaries.append(x.mean((2, 3)))",
+        "summaries.append(mean(x, (2, 3)))",
         "summaries.append(x.amax((2, 3)))",
         "blocks/test_block_algebra.py::test_cbam_halves_use_the_pools_asked_for",
     ),
@@ -43,8 +43,8 @@ MUTATIONS = {
     ),
     "bam without its residual": (
         "blocks/bam.py",
-        'return x + x * maps["full"]',
-        'return x * maps["full"]',
+        '(x + x * maps["full"])',
+        '(x * maps["full"])',
         "blocks/test_block_algebra.py::test_bam_equals_its_definition",
     ),
     "non_local with keys and values exchanged": (
@@ -83,10 +83,16 @@ MUTATIONS = {
         "variance = x.var((2, 3), keepdim=True)",
         "blocks/test_block_algebra.py::test_simam_equals_its_definition",
     ),
+    "simam that squares in float16": (
+        "blocks/simam.py",
+        "wide = widened(x)",
+        "wide = x",
+        "blocks/test_half_precision.py::test_simam_squares_no_float16",
+    ),
     "coordinate with rows and columns exchanged": (
         "blocks/coordinate.py",
-        "row_gate = sigmoid_gate(self.row(rows), self.chosen.at_start)",
-        "row_gate = sigmoid_gate(self.column(rows), self.chosen.at_start)",
+        "in_float32(self.row, rows)",
+        "in_float32(self.column, rows)",
         "blocks/test_block_algebra.py::test_coordinate_attention_equals_its_definition",
     ),
     "triplet with one axis summarised twice": (
@@ -97,14 +103,14 @@ MUTATIONS = {
     ),
     "combinations side by side that are added, not averaged": (
         "blocks/combination.py",
-        "(first + self.second(x)) / 2",
-        "(first + self.second(x))",
+        "(first + self.second(wide)) / 2",
+        "(first + self.second(wide))",
         "blocks/test_block_algebra.py::test_a_combination_arranges_its_two_blocks_as_asked_for",
     ),
     "combinations in sequence whose second map is read before the first block": (
         "blocks/combination.py",
-        "x = self.first.apply_attention(x, maps)",
-        "self.first.apply_attention(x, maps)",
+        "wide = self.first.apply_attention(wide, maps)",
+        "self.first.apply_attention(wide, maps)",
         "blocks/test_block_contract.py::test_forward_equals_apply_attention_and_keeps_the_shape",
     ),
     "static_gate that starts away from zero": (
