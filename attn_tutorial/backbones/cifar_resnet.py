@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_tutorial.backbones.oracle import Mask, gated, mean_under
+from attn_tutorial.backbones.pooling import Pooling, build_pooling
 from attn_tutorial.blocks.base import AttentionBlock, Features
 from attn_tutorial.blocks.registry import build_block
 from attn_tutorial.errors import check_choice
@@ -71,7 +72,7 @@ class GatedStage(nn.Sequential):
 
 
 class ResNet(nn.Module):
-    """A CIFAR ResNet: stem, three stages of basic units, mean over places, linear layer. `resnet` builds it."""
+    """A CIFAR ResNet: stem, three stages of basic units, pooling over places, linear layer. `resnet` builds it."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class ResNet(nn.Module):
         position: Position,
         num_classes: int,
         oracle: bool = False,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         self.oracle = oracle
@@ -96,6 +98,7 @@ class ResNet(nn.Module):
         self.stage1 = stage(*_units(units, width, width, 1, position))
         self.stage2 = stage(*_units(units, width, widths[1], 2, position))
         self.stage3 = stage(*_units(units, widths[1], widths[2], 2, position))
+        self.pool = build_pooling(pooling, widths[2])
         self.head = nn.Linear(widths[2], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -114,7 +117,7 @@ class ResNet(nn.Module):
         if self.oracle:
             return self._told(x)
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))  # B, 4·width, h, w
-        return self.head(x.mean((2, 3)))
+        return self.head(self.pool(x))
 
     def _told(self, x: Inputs) -> Logits:
         if x.shape[1] != 4:
@@ -140,6 +143,7 @@ def resnet(
     num_classes: int = 10,
     widths: tuple[int, int, int] | None = None,
     oracle: bool = False,
+    pooling: Pooling = "mean",
 ) -> ResNet:
     """Build a CIFAR ResNet, with an attention block in the slots of the given stages.
 
@@ -175,6 +179,8 @@ def resnet(
             places, divided by the mask's sum; it is 0 if no pixel is visible. The weights are the same as without an
             oracle, and under a mask of ones the logits are, too, bit for bit. `forward` raises `ValueError` without
             the mask
+        pooling: how the last features become one vector: "mean" over the places; "max", their largest value;
+            "attention", a mean that a learned query weighs, see `pooling.AttentionPool`. An oracle needs "mean"
 
     """
     units, rest = divmod(depth - 2, 6)
@@ -183,6 +189,9 @@ def resnet(
         raise ValueError(f"depth must be 6n + 2 for a whole n of at least 1, but got {depth}. Try {nearest}.")
     check_choice("stem", stem, get_args(Stem))
     check_choice("position", position, get_args(Position))
+    check_choice("pooling", pooling, get_args(Pooling))
+    if oracle and pooling != "mean":
+        raise ValueError(f"pooling must be 'mean' for an oracle, whose mean is taken over the mask, but got {pooling!r}.")
     stages = STAGES if stages is None else stages
     for number in stages:
         check_choice("stage", number, STAGES)
@@ -190,7 +199,7 @@ def resnet(
         raise ValueError("stages must name at least one stage, but got none. Give stages from 1 to 3, or None for all.")
     if block is None and block_options:
         raise ValueError(f"block_options need a block, but got {dict(block_options)} without one. Name the block too.")
-    model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes, oracle)
+    model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes, oracle, pooling)
     if block is not None:
         with torch.random.fork_rng(devices=[]):
             for number in stages:

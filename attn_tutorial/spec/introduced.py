@@ -49,6 +49,8 @@ INTRODUCED: dict[str, Any] = {
     "data.size": 32,
     "training.mask_loss": 0.0,
     "oracle": None,
+    "training.block_lr": None,
+    "backbone.pooling": "mean",
 }
 """By path of the field, as JSON values."""
 

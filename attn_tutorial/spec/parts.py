@@ -114,6 +114,8 @@ class BackboneSpec(Part):
     """Whether the filters of a whitening stem are trained, too. Always False for "conv3", whose filters are trained."""
     widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], BeforeValidator(_as_tuple)] | None = None
     """Channels of the three stages; the stem has as many as the first. By default width, 2·width and 4·width."""
+    pooling: Literal["mean", "max", "attention"] = "mean"
+    """How the last features become one vector: `backbones.pooling` describes the three."""
 
     @field_validator("stem_trained", mode="after")
     @classmethod
@@ -154,6 +156,8 @@ class TrainingSpec(Part):
     """Peak learning rate of the convolutions with Muon; with SGD, `lr` is used for everything."""
     lr: PositiveFloat = 0.05
     """Peak learning rate of Nesterov SGD."""
+    block_lr: PositiveFloat | None = None
+    """Peak learning rate of the blocks' weights, which Nesterov SGD trains, too; None: the same as `lr`."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -239,6 +243,24 @@ class RunSpec(Part):
             raise ValueError(
                 f"clutter.canvas must be at least as large as the images, which have {self.data.size} px (data.size), "
                 f"but got {self.clutter.canvas}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_oracle_takes_the_mean(self) -> Self:
+        if self.oracle is not None and self.backbone.pooling != "mean":
+            raise ValueError(
+                "backbone.pooling must be 'mean' for an oracle, whose mean is taken over the mask, but got "
+                f"{self.backbone.pooling!r}; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_can_be_trained(self) -> Self:
+        if self.training.block_lr is not None and self.block is None:
+            raise ValueError(
+                f"training.block_lr must be left out without a block, but got {self.training.block_lr}: name the block, "
+                "or leave it out"
             )
         return self
 

@@ -42,6 +42,7 @@ def build_network(spec: RunSpec, classes: int) -> ResNet:
             block_options=spec.block_options,
             num_classes=classes,
             oracle=spec.oracle is not None,
+            pooling=spec.backbone.pooling,
         )
     if spec.backbone.stem_trained:
         model.get_parameter("stem.0.weight").requires_grad_(True)

@@ -18,20 +18,24 @@ def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
     filters = [weight for weight in shaped if weight.ndim == 4 and recipe.conv_optimizer == "muon"]
     moved = {id(weight) for weight in filters}
     decayed = [weight for weight in shaped if id(weight) not in moved]
-    moved |= {id(weight) for weight in decayed}
+    moved |= {id(weight) for weight in decayed} | in_slots
     # Gains, biases and blocks do not decay: otherwise a gate pulled to its middle could be an effect of the decay.
     free = [weight for weight in weights if id(weight) not in moved]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    sgd = SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, foreach=True)
-    return [sgd, Muon(filters)] if filters else [sgd]
+    blocks = [weight for weight in weights if id(weight) in in_slots]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay, "peak": recipe.lr},
+        {"params": free, "weight_decay": 0.0, "peak": recipe.lr},
+        {"params": blocks, "weight_decay": 0.0, "peak": recipe.block_lr or recipe.lr},
+    ]
+    sgd = SGD([group for group in groups if group["params"]], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, foreach=True)
+    return [sgd, Muon([{"params": filters, "peak": recipe.conv_lr}])] if filters else [sgd]
 
 
 def set_learning_rates(optimisers: list[Optimizer], recipe: TrainingSpec, step: int, steps: int) -> None:
     """Set each optimiser's learning rate for a step."""
-    peaks = (recipe.lr, recipe.conv_lr)[: len(optimisers)]
-    for optimiser, peak in zip(optimisers, peaks, strict=True):
+    for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = peak * schedule(step, steps, recipe.warmup)
+            group["lr"] = group["peak"] * schedule(step, steps, recipe.warmup)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
