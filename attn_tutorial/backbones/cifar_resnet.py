@@ -119,6 +119,10 @@ class ResNet(nn.Module):
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))  # B, 4·width, h, w
         return self.head(self.pool(x))
 
+    def classify(self, features: Features, x: Inputs) -> Logits:
+        """Return the logits for the last stage's output `features`; of the network's input `x` only a mask is read."""
+        return self.head(mean_under(features, x[:, 3:]) if self.oracle else self.pool(features))
+
     def _told(self, x: Inputs) -> Logits:
         if x.shape[1] != 4:
             raise ValueError(
@@ -191,7 +195,9 @@ def resnet(
     check_choice("position", position, get_args(Position))
     check_choice("pooling", pooling, get_args(Pooling))
     if oracle and pooling != "mean":
-        raise ValueError(f"pooling must be 'mean' for an oracle, whose mean is taken over the mask, but got {pooling!r}.")
+        raise ValueError(
+            f"pooling must be 'mean' for an oracle, whose mean is taken over the mask, but got {pooling!r}."
+        )
     stages = STAGES if stages is None else stages
     for number in stages:
         check_choice("stage", number, STAGES)

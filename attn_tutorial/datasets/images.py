@@ -68,6 +68,21 @@ class ImageSet:
 
         Raises InputError if `count` is not a positive multiple of the number of classes, or if a class has too few.
         """
+        chosen = self.first(count)
+        return replace(
+            self,
+            images=self._map_images(lambda words: words[chosen]),
+            labels=self.labels[chosen],
+            index=self.index[chosen],
+            masks=None if self.masks is None else self.masks[chosen],
+            may_lend=None if self.may_lend is None else self.may_lend[chosen],
+        )
+
+    def first(self, count: int) -> Tensor:
+        """Return the positions of the first images of each class, `count` in all, in order: int64 (count,).
+
+        Raises InputError as `take` does.
+        """
         each, rest = divmod(count, len(self.classes))
         fewest = int(torch.bincount(self.labels, minlength=len(self.classes)).min())
         if each < 1 or rest or each > fewest:
@@ -77,15 +92,7 @@ class ImageSet:
                 f"{count}. Ask for such a number, or give more images."
             )
         first = [torch.nonzero(self.labels == label)[:each, 0] for label in range(len(self.classes))]
-        chosen = torch.cat(first).sort().values
-        return replace(
-            self,
-            images=self._map_images(lambda words: words[chosen]),
-            labels=self.labels[chosen],
-            index=self.index[chosen],
-            masks=None if self.masks is None else self.masks[chosen],
-            may_lend=None if self.may_lend is None else self.may_lend[chosen],
-        )
+        return torch.cat(first).sort().values
 
     def spread(self, count: int) -> Tensor:
         """Return positions of `count` images, or of all if there are fewer, evenly spaced: int64 (count,).

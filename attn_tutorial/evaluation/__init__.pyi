@@ -1,8 +1,9 @@
-from .accuracy import accuracy_by_severity as accuracy_by_severity
+from .accuracy import NOT_TESTED as NOT_TESTED
 from .canvases import Group as Group
 from .canvases import Groups as Groups
 from .canvases import clutter_of_test as clutter_of_test
 from .canvases import groups_of as groups_of
+from .full_test import accuracy_by_severity as accuracy_by_severity
 from .full_test import evaluate as evaluate
 from .lesions import LESIONS as LESIONS
 from .lesions import harms as harms

@@ -1,91 +1,98 @@
-"""Accuracy of a trained network over clutter types and severities."""
+"""Accuracy of a trained network in one clutter, and its answer to every image."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attn_tutorial.clutter import CanvasBatch, to_input
+from attn_tutorial.clutter import CanvasBatch, Clutter, to_input
 from attn_tutorial.datasets import ImageSet
-from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES, clutter_of_test
+from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES
 from attn_tutorial.evaluation.recalibration import recalibrated
 from attn_tutorial.evaluation.scoring import scores
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training import network_input
 
+NOT_TESTED = 255
+"""In arrays of answers: the image was not tested."""
 
-@torch.inference_mode()
-def accuracy_by_severity(
-    model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: Callable[[], bool] = lambda: False
-) -> list[dict[str, Any]]:
-    """Test a network on every composition of types at every severity that its spec names.
+
+class Answers:
+    """A network's answers in one clutter, as its batches come in.
 
     Args:
-        model: the trained network, on the images' device; it is put into evaluation mode.
-        spec: the run, which names the types, the severities and the number of images.
-        test: the test images; their fragments come from their own bank.
-        train: the training images, for new BatchNorm statistics where the spec asks for them.
-        should_stop: asked between batches; if it returns True, `InterruptedError` is raised.
-
-    Returns:
-        One row per composition and severity: `types`, `severity`, `images`, and the results of `scores` (`accuracy`, 0
-        to 1, `per_class`, `ece`, `nll`, `brier`). `recalibrated` is the accuracy with new statistics, or None where the
-        spec does not ask for it; the new statistics come from as many training canvases as there are test images, and
-        at most 1,000. Where canvases show a smaller image of the target's own class, `own_class` is the accuracy on
-        these, and `own_class_images` their number. At severity 0 every composition is the same weak background and is
-        tested once.
+        images: the test images.
 
     """
-    model.eval()
-    if spec.evaluation.images is not None:
-        test = test.take(spec.evaluation.images)
 
-    def inputs(batch: CanvasBatch) -> Tensor:
-        return network_input(to_input(batch.canvas), batch.visible_mask, spec.oracle)
+    def __init__(self, images: ImageSet):
+        self._images = images
+        self._logits: list[Tensor] = []
+        self._positions: list[Tensor] = []
+        self._beside: list[Tensor] = []
 
-    @functools.cache
-    def tested(name: str, severity: int, recalibrate: bool) -> tuple[dict[str, Any], float | None]:
-        """Return the network's scores and, if asked for, its accuracy with new statistics on the same canvases."""
-        clutter = clutter_of_test(spec, name, severity)
-        networks = [model]
-        if recalibrate:
-            parts = train.spread(min(len(test), RECALIBRATION_CANVASES)).split(BATCH)
-            networks.append(recalibrated(model, (inputs(clutter.render(train, part)) for part in parts)))
-        logits: list[list[Tensor]] = [[] for _ in networks]
-        beside: list[Tensor] = []
-        for indices in torch.arange(len(test), device=test.images.device).split(BATCH):
-            if should_stop():
-                raise InterruptedError("stopped while testing")
-            batch = clutter.render(test, indices)
-            beside.append(shows_own_class(batch))
-            x = inputs(batch)
-            for network, found in zip(networks, logits, strict=True):
-                found.append(network(x).float())
-        first, *rest = (scores(torch.cat(found), test.labels) for found in logits)
-        if (own := torch.cat(beside)).any():
-            right = torch.cat(logits[0])[own].argmax(1) == test.labels[own]
-            first |= {"own_class": int(right.sum()) / len(right), "own_class_images": len(right)}
-        return first, float(rest[0]["accuracy"]) if rest else None
+    def add(self, positions: Tensor, batch: CanvasBatch, logits: Tensor) -> None:
+        """Take the logits (B, K) of a batch of canvases, whose images are at these positions, int64 (B,)."""
+        self._positions.append(positions)
+        self._logits.append(logits.float())
+        self._beside.append(shows_own_class(batch))
 
-    rows = []
-    for name in spec.evaluation.types:
-        for severity in spec.evaluation.severities:
-            asked = name in spec.evaluation.recalibrated
-            # At severity 0 all compositions share one test, which is recalibrated if any of them asks for it.
-            key = (name, severity, asked) if severity else ("noise", 0, bool(spec.evaluation.recalibrated))
-            found, recalibrated_accuracy = tested(*key)
-            rows.append(
-                {
-                    "types": name,
-                    "severity": severity,
-                    "images": len(test),
-                    **found,
-                    "recalibrated": recalibrated_accuracy if asked else None,
-                }
-            )
-    return rows
+    def scores(self) -> dict[str, Any]:
+        """Return how many `images` there were, and the results of `scores`.
+
+        Where canvases show a smaller image of the target's own class, also return `own_class`, the accuracy on these,
+        and `own_class_images`, their number.
+        """
+        positions, order = torch.cat(self._positions).sort()
+        logits, own = torch.cat(self._logits)[order], torch.cat(self._beside)[order]
+        labels = self._images.labels[positions]
+        found = {"images": len(labels), **scores(logits, labels)}
+        if own.any():
+            right = logits[own].argmax(1) == labels[own]
+            found |= {"own_class": int(right.sum()) / len(right), "own_class_images": len(right)}
+        return found
+
+    def by_image(self) -> np.ndarray:
+        """Return the class that the network named for each image, uint8 (N,); `NOT_TESTED` for the others."""
+        named = np.full(len(self._images), NOT_TESTED, np.uint8)
+        named[torch.cat(self._positions).cpu().numpy()] = torch.cat(self._logits).argmax(1).cpu().numpy()
+        return named
+
+
+def batches_of(
+    images: ImageSet, positions: Tensor, clutter: Clutter, should_stop: Callable[[], bool]
+) -> Iterable[tuple[Tensor, CanvasBatch]]:
+    """Yield the canvases of some images in batches, each with its images' positions.
+
+    Raises `InterruptedError` if `should_stop`, which is asked before each batch, returns True.
+    """
+    for part in positions.split(BATCH) if len(positions) else ():
+        if should_stop():
+            raise InterruptedError("stopped while testing")
+        yield part, clutter.render(images, part)
+
+
+def input_of(batch: CanvasBatch, spec: RunSpec) -> Tensor:
+    """Return canvases as the input of a run's network."""
+    return network_input(to_input(batch.canvas), batch.visible_mask, spec.oracle)
+
+
+@torch.no_grad()
+def recalibrated_accuracy(
+    model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, positions: Tensor, clutter: Clutter
+) -> float:
+    """Return the accuracy, 0 to 1, with BatchNorm statistics of the clutter of the test.
+
+    The statistics come from as many training canvases in this clutter as images are tested, and at most 1,000.
+    """
+    parts = train.spread(min(len(positions), RECALIBRATION_CANVASES)).split(BATCH)
+    network = recalibrated(model, (input_of(clutter.render(train, part), spec) for part in parts))
+    right = 0
+    for part, batch in batches_of(test, positions, clutter, lambda: False):
+        right += int((network(input_of(batch, spec)).argmax(1) == test.labels[part]).sum())
+    return right / len(positions)
 
 
 def shows_own_class(batch: CanvasBatch) -> Tensor:

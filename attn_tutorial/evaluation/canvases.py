@@ -15,8 +15,11 @@ from attn_tutorial.training import network_input
 BATCH = 250
 RECALIBRATION_CANVASES = 1000
 _TEST_SEED = 0
+_ORDER_SEED = 0
 _GROUP = 50
 """Canvases whose maps are in memory at once: a Non-local map of 48 × 48 places takes 21 MB per canvas."""
+_ELSEWHERE = 1
+"""The epoch whose clutter is drawn for the same targets in other clutter; tests use epoch 0."""
 
 
 def clutter_of_test(spec: RunSpec, composition: str, severity: int) -> Clutter:
@@ -27,40 +30,55 @@ def clutter_of_test(spec: RunSpec, composition: str, severity: int) -> Clutter:
 
 @dataclass(frozen=True)
 class Group:
-    """Equally many canvases per class, so that every canvas has a partner of its own class and one of another."""
+    """Some canvases of random images, with two canvases whose gates each of them could get instead of its own.
 
+    One is another canvas of the group, of a random image. The other shows the same target at another place in other
+    clutter. Neither is chosen by the label, which would tell the network the class.
+    """
+
+    images: ImageSet
+    positions: Tensor
+    """int64 (B,): which images are the targets."""
+    clutter: Clutter
     batch: CanvasBatch
-    same_class: Tensor | None
-    """int64 (B,): for each canvas, the place in the group of another canvas of its class; None if there is none."""
-    other_class: Tensor
-    """int64 (B,): for each canvas, the place in the group of a canvas of another class."""
     oracle: Oracle | None = None
     """Whether the network is also told where the target is: the field `oracle` of its run's spec."""
 
     def __len__(self) -> int:
-        return len(self.batch.label)
+        return len(self.positions)
 
     def input(self) -> Tensor:
         """Return the canvases as network input, see `training.network_input`."""
-        return network_input(to_input(self.batch.canvas), self.batch.visible_mask, self.oracle)
+        return self._input_of(self.batch)
+
+    def input_elsewhere(self) -> Tensor:
+        """Return the same targets in other clutter at other places, in the same order, as network input."""
+        return self._input_of(self.clutter.render(self.images, self.positions, _ELSEWHERE))
+
+    def _input_of(self, batch: CanvasBatch) -> Tensor:
+        return network_input(to_input(batch.canvas), batch.visible_mask, self.oracle)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Rendered groups, which can be iterated over many times."""
+    """Groups of canvases, which are rendered one at a time, and again each time that they are iterated over."""
 
-    groups: tuple[Group, ...]
-    should_stop: Callable[[], bool]
+    images: ImageSet
+    positions: Tensor
+    """int64 (N,): the targets, in an order of their own."""
+    clutter: Clutter
+    should_stop: Callable[[], bool] = lambda: False
     """Asked before each group; if it returns True, `InterruptedError` is raised."""
+    oracle: Oracle | None = None
 
     def __iter__(self) -> Iterator[Group]:
-        for group in self.groups:
+        for part in self.positions.tensor_split(len(self)) if len(self) else ():
             if self.should_stop():
                 raise InterruptedError("stopped while testing")
-            yield group
+            yield Group(self.images, part, self.clutter, self.clutter.render(self.images, part), self.oracle)
 
     def __len__(self) -> int:
-        return len(self.groups)
+        return -(-len(self.positions) // _GROUP)
 
 
 def groups_of(
@@ -70,10 +88,9 @@ def groups_of(
     should_stop: Callable[[], bool] = lambda: False,
     oracle: Oracle | None = None,
 ) -> Groups:
-    """Render the first `count` / classes images of each class in groups, or fewer if a class has fewer images.
+    """Return the first `count` / classes images of each class, or fewer if a class has fewer, as groups of canvases.
 
-    In a group the classes take turns. The partner of the same class is its next image, in a ring. The partner of
-    another class is from the next class in the first turn, from the class after it in the second turn, and so on.
+    They are in a random order, which is the same each time, so neighbours are of random classes.
 
     Args:
         images: images of at least two classes.
@@ -83,23 +100,8 @@ def groups_of(
         oracle: see `Group`.
 
     """
-    classes = len(images.classes)
-    each = min(count // classes, *(int((images.labels == label).sum()) for label in range(classes)))
-    if not each:
-        return Groups((), should_stop)
-    device = images.labels.device
-    place = torch.stack([torch.nonzero(images.labels == label)[:each, 0] for label in range(classes)], 1)
-    turn, own = torch.arange(each, device=device)[:, None], torch.arange(classes, device=device)
-    partner = (own + 1 + turn % (classes - 1)) % classes  # each, classes
-    pieces = max(1, each // max(2, _GROUP // classes))
-
-    def render(chosen: Tensor, partners: Tensor) -> Group:
-        grid = torch.arange(chosen.numel(), device=device).view(chosen.shape)
-        return Group(
-            clutter.render(images, chosen.flatten()),
-            grid.roll(-1, 0).flatten() if len(chosen) > 1 else None,
-            grid.gather(1, partners).flatten(),
-            oracle,
-        )
-
-    return Groups(tuple(map(render, place.tensor_split(pieces), partner.tensor_split(pieces))), should_stop)
+    fewest = int(torch.bincount(images.labels, minlength=len(images.classes)).min())
+    each = min(count // len(images.classes), fewest)
+    first = images.first(each * len(images.classes)) if each else images.labels[:0]
+    order = torch.randperm(len(first), generator=torch.Generator().manual_seed(_ORDER_SEED)).to(first.device)
+    return Groups(images, first[order], clutter, should_stop, oracle)

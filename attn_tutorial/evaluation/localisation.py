@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attn_tutorial.evaluation.canvases import Groups
-from attn_tutorial.evaluation.maps import attention_maps
+from attn_tutorial.backbones.pooling import AttentionPool
+from attn_tutorial.evaluation.canvases import Group, Groups
+from attn_tutorial.evaluation.maps import Pass, intact_pass
 from attn_tutorial.evaluation.scoring import rounded
 
 _HALF = 0.5
@@ -113,55 +114,90 @@ def grad_cam(model: nn.Module, x: Tensor, target: Tensor, layer: str = "stage3")
     return maps.detach()[:, 0]
 
 
-@torch.no_grad()
-def localise(model: nn.Module, groups: Groups) -> list[dict[str, object]]:
-    """Compare every map of a network with the visible tile, and with the object if its silhouette is known.
+class Localisation:
+    """Comparison of every map of a network with the visible target, and with the object if its silhouette is known.
 
-    The maps are `Seen.by_place` of every attention block, and Grad-CAM of "stage3" for the class that the network
-    predicts, right or wrong.
+    The maps are `Seen.by_place` of every attention block; the weights of an attention pooling; and Grad-CAM of
+    "stage3" for the class that the network predicts, right or wrong.
 
     Each measure is taken on the canvas's own mask, and "elsewhere": on the mask of the canvas that is half the set
-    further on. The tile always covers the middle of the canvas, so a map that prefers the middle scores above chance on
-    any tile. Only the excess on the own mask over "elsewhere" depends on the canvas.
+    further on. Targets cover the middle of the canvas more often than its border, so a map that prefers the middle
+    scores above chance on any target. Only the excess on the own mask over "elsewhere" depends on the canvas.
 
     Args:
-        model: a network of `backbones.resnet`, in evaluation mode.
-        groups: the canvases.
-
-    Returns:
-        A row for each map and mask: the fields of `ledger.record.Localisation` without those of the clutter. The
-        numbers are means over the canvases whose mask contains at least one cell but not all. There is no row if no
-        canvas has such a mask, or if the tile is as large as the canvas.
+        model: a network of `backbones.cifar_resnet`, in evaluation mode.
 
     """
-    maps: dict[tuple[str, str], list[Tensor]] = {}
-    masks: dict[str, list[Tensor]] = {"tile": [], "object": []}
-    for group in groups:
-        batch, x = group.batch, group.input()
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self._maps: dict[tuple[str, str], list[Tensor]] = {}
+        self._masks: dict[str, list[Tensor]] = {"tile": [], "object": []}
+
+    def add(self, group: Group, passed: Pass) -> None:
+        """Take the maps of a group of canvases from the intact network's pass."""
+        batch = group.batch
         if int(batch.tile_box[0, 2]) < batch.canvas.shape[3]:
-            masks["tile"].append(batch.visible_mask.cpu())
+            self._masks["tile"].append(batch.visible_mask.cpu())
         if batch.object_mask is not None:
-            masks["object"].append(batch.object_mask.cpu())
-        logits, seen = attention_maps(model, x)
-        for slot, each in seen.items():
+            self._masks["object"].append(batch.object_mask.cpu())
+        for slot, each in passed.seen.items():
             for kind, weights in each.by_place().items():
-                maps.setdefault((slot, kind), []).append(weights.cpu())
-        maps.setdefault(("stage3", "grad_cam"), []).append(grad_cam(model, x, logits.argmax(1)).cpu())
-    rows = []
-    for (slot, kind), parts in maps.items():
-        weights = torch.cat(parts).float()
-        height, width = weights.shape[1:]
-        for name, pixels in masks.items():
-            shares = cell_shares(torch.cat(pixels), height, width) if pixels else weights.new_zeros(weights.shape)
-            counts = _has_both(shares)
-            if not counts.any():
-                continue
-            row = {"slot": slot, "map": kind, "mask": name, "images": int(counts.sum())}
-            row |= {"height": height, "width": width}
-            for suffix, against in (("", shares), ("_elsewhere", shares.roll(-(len(shares) // 2), 0))):
-                # The two means may be over slightly different canvases: few masks cannot be used.
-                there = _has_both(against)
-                for measure in (enrichment, pointing, auc):
-                    row[measure.__name__ + suffix] = rounded(measure(weights[there], against[there]).mean())
-            rows.append(row)
-    return rows
+                self._maps.setdefault((slot, kind), []).append(weights.cpu())
+        features = passed.last
+        if features is None:
+            raise ValueError("`model` must have a module called stage3, such as `backbones.resnet` makes.")
+        pool = getattr(self._model, "pool", None)
+        if isinstance(pool, AttentionPool):
+            self._maps.setdefault(("pool", "spatial"), []).append(pool.weights(features)[:, 0].cpu())
+        cam = _grad_cam_of(self._model, features, passed.x, passed.logits.argmax(1))
+        self._maps.setdefault(("stage3", "grad_cam"), []).append(cam.cpu())
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a row for each map and mask: the fields of `ledger.record.Localisation` without those of the clutter.
+
+        The numbers are means over the canvases whose mask contains at least one cell but not all. There is no row if
+        no canvas has such a mask, or if the target is as large as the canvas.
+        """
+        rows = []
+        for (slot, kind), parts in self._maps.items():
+            weights = torch.cat(parts).float()
+            height, width = weights.shape[1:]
+            for name, pixels in self._masks.items():
+                shares = cell_shares(torch.cat(pixels), height, width) if pixels else weights.new_zeros(weights.shape)
+                counts = _has_both(shares)
+                if not counts.any():
+                    continue
+                row = {"slot": slot, "map": kind, "mask": name, "images": int(counts.sum())}
+                row |= {"height": height, "width": width}
+                for suffix, against in (("", shares), ("_elsewhere", shares.roll(-(len(shares) // 2), 0))):
+                    # The two means may be over slightly different canvases: few masks cannot be used.
+                    there = _has_both(against)
+                    for measure in (enrichment, pointing, auc):
+                        row[measure.__name__ + suffix] = rounded(measure(weights[there], against[there]).mean())
+                rows.append(row)
+        return rows
+
+
+def _grad_cam_of(model: nn.Module, features: Tensor, x: Tensor, target: Tensor) -> Tensor:
+    """Return what `grad_cam` does, from the last stage's output `features`, without another pass."""
+    with torch.enable_grad():
+        features = features.detach().requires_grad_()
+        logits = model.classify(features, x)  # type: ignore[operator]
+        (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), features)
+    return functional.relu((gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1))
+
+
+@torch.no_grad()
+def localise(model: nn.Module, groups: Groups) -> list[dict[str, object]]:
+    """Compare every map of a network with the target on some canvases; return `Localisation.rows`.
+
+    Args:
+        model: a network of `backbones.cifar_resnet`, in evaluation mode.
+        groups: the canvases.
+
+    """
+    measured = Localisation(model)
+    for group in groups:
+        measured.add(group, intact_pass(model, group.input()))
+    return measured.rows()

@@ -1,7 +1,7 @@
 """The attention maps of all blocks of a network in one pass, and a way to replace what the blocks do."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -79,6 +79,22 @@ def acting(model: nn.Module, act: Act) -> Iterator[None]:
             del block.__dict__["forward"]
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One pass of images through an intact network."""
+
+    x: Tensor
+    """The network's input."""
+    logits: Tensor
+    """Its output, (B, classes)."""
+    seen: dict[str, Seen]
+    """What each attention block saw, by its module name."""
+    kept: dict[str, Tensor]
+    """By module name: the outputs of the outermost modules that were done before the first block began."""
+    last: Tensor | None
+    """The output of the module "stage3", (B, C, h, w), if there is one: what Grad-CAM reads."""
+
+
 def attention_maps(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Seen]]:
     """Pass images through a network; return its output and what each of its attention blocks saw.
 
@@ -92,12 +108,60 @@ def attention_maps(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Seen]
         The output, and the maps by the module names of the blocks.
 
     """
+    passed = intact_pass(model, x)
+    return passed.logits, passed.seen
+
+
+def intact_pass(model: nn.Module, x: Tensor) -> Pass:
+    """Pass images through a network once, and keep all that maps, Grad-CAM and lesions need.
+
+    Args:
+        model: a network with or without attention blocks; its mode is not changed.
+        x: its input.
+
+    """
     seen: dict[str, Seen] = {}
+    kept: dict[str, Tensor] = {}
+    last: list[Tensor] = []
+    begun: set[str] = set()  # the blocks, from their first step on
 
     def record(name: str, block: AttentionBlock, features: Features) -> Features:
+        begun.add(name)
         maps = block.attention(features)
         seen[name] = Seen(maps, (features.shape[2], features.shape[3]))
         return block.apply_attention(features, maps)
 
-    with acting(model, record):
-        return model(x), seen
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _arguments: object, output: Tensor) -> None:
+            if name and not begun:
+                for inner in [each for each in kept if each.startswith(f"{name}.")]:
+                    del kept[inner]
+                kept[name] = output
+            if name == "stage3":
+                last.append(output)
+
+        return hook
+
+    blocks = attention_blocks(model)
+    # Without blocks nothing is replaced later, so only the last stage is watched.
+    watched = [(name, module) for name, module in model.named_modules() if blocks or name == "stage3"]
+    with contextlib.ExitStack() as stack:
+        for name, module in watched:
+            handle = module.register_forward_hook(keep(name))
+            stack.callback(handle.remove)
+        stack.enter_context(acting(model, record))
+        logits = model(x)
+    return Pass(x, logits, seen, kept if blocks else {}, last[0] if last else None)
+
+
+@contextlib.contextmanager
+def repeating(model: nn.Module, kept: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let modules return kept outputs (`Pass.kept`) inside the context, instead of computing them again."""
+    modules = [(model.get_submodule(name), output) for name, output in kept.items()]
+    for module, output in modules:
+        module.__dict__["forward"] = lambda *_inputs, output=output: output
+    try:
+        yield
+    finally:
+        for module, _ in modules:
+            del module.__dict__["forward"]

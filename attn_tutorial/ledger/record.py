@@ -95,16 +95,20 @@ class Localisation(Tested):
 
 
 class Lesion(Tested):
-    """Accuracy with all gates of the network replaced at test time."""
+    """Accuracy with gates of all blocks of the network replaced at test time."""
 
     lesion: str
-    """ "none", "mean", "other_same_class", "other_class", "shuffle" or "identity": see `evaluation.LESIONS`."""
+    """ "none" or one of `evaluation.LESIONS`, which may have a kind of map behind it, as in "shuffle (spatial)": that
+    kind alone is replaced. The pilot's records also have "other_same_class" and "other_class", whose donors of gates
+    were chosen by the label."""
     accuracy: Share
     """Share of the images that the network names correctly, 0 to 1."""
-    recalibrated: Share
-    """The same with BatchNorm statistics that were taken under the lesion."""
+    recalibrated: Share | None = None
+    """The same with BatchNorm statistics that were taken under the lesion: for "none" and "identity", else None. In the
+    pilot's records it is there for all."""
     harm: Share
-    """Recalibrated accuracy without the lesion minus the accuracy with it, on the same images."""
+    """Accuracy of the intact network minus the one under the lesion; both are recalibrated where the row has
+    `recalibrated`."""
     low: Share
     high: Share
     """Ends of the harm's 95 % interval, from a paired bootstrap over the images."""

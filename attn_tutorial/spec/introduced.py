@@ -51,6 +51,9 @@ INTRODUCED: dict[str, Any] = {
     "oracle": None,
     "training.block_lr": None,
     "backbone.pooling": "mean",
+    "evaluation.secondary": [],
+    "evaluation.secondary_images": 2000,
+    "evaluation.look.types": None,
 }
 """By path of the field, as JSON values."""
 

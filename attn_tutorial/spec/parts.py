@@ -171,10 +171,13 @@ class TrainingSpec(Part):
 class LookSpec(Part):
     """What is measured beside accuracy, to find out whether the network looks at the target."""
 
-    images: PositiveInt = 2000
+    images: PositiveInt = 1000
     """On how many of the tested images, the same share of each class; on all of them if there are fewer."""
     severities: Severities = (0, 3, 5)
-    """At which of the tested severities. The clutter types are the first composition that is tested."""
+    """At which of the tested severities."""
+    types: Compositions | None = (SEEN, "mosaic", "fragments")
+    """In which of the tested compositions: one that training shows, one that it does not, and one of occlusion. None,
+    or none that is tested: in the first composition of the test."""
     localisation: bool = True
     """Whether attention maps and Grad-CAM are compared with the place of the tile."""
     lesions: bool = True
@@ -191,11 +194,26 @@ class EvaluationSpec(Part):
     types: Annotated[Compositions, Field(min_length=1)] = (SEEN, *UNSEEN_TYPES, *OCCLUSION_TYPES)
     """The compositions of clutter types: by default the background types that training sees, composed; each background
     type that it does not see; and each type of occlusion."""
+    secondary: Compositions = OCCLUSION_TYPES
+    """The compositions that are tested on `secondary_images` only; at severity 0, where all are one test, on all."""
+    secondary_images: PositiveInt = 2000
+    """How many of the tested images, the same share of each class; all of them if there are fewer."""
     severities: Severities = SEVERITIES
-    recalibrated: Compositions = (SEEN,)
-    """The compositions that are also tested with recalibrated BatchNorm statistics."""
+    recalibrated: Compositions = ()
+    """The compositions that are also tested with BatchNorm statistics of their own clutter."""
     look: LookSpec | None = LookSpec()
     """Localisation and lesions; None for neither."""
+
+    def images_of(self, types: str, severity: int, available: int) -> int:
+        """Return how many images a composition is tested on at a severity, if the split has `available` images."""
+        images = self.images or available
+        return min(images, self.secondary_images) if severity and types in self.secondary else images
+
+    def looked_at(self) -> tuple[str, ...]:
+        """Return the compositions in which lesions and localisation are measured."""
+        if self.look is None:
+            return ()
+        return tuple(types for types in self.types if types in (self.look.types or ())) or self.types[:1]
 
 
 class RunSpec(Part):
@@ -259,8 +277,8 @@ class RunSpec(Part):
     def _blocks_can_be_trained(self) -> Self:
         if self.training.block_lr is not None and self.block is None:
             raise ValueError(
-                f"training.block_lr must be left out without a block, but got {self.training.block_lr}: name the block, "
-                "or leave it out"
+                f"training.block_lr must be left out without a block, but got {self.training.block_lr}: name the "
+                "block, or leave it out"
             )
         return self
 

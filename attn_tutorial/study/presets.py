@@ -21,6 +21,10 @@ class Preset(Part):
     """How many images training sees, counting repeats, by image set."""
     train_images: PositiveInt | None = None
     test_images: PositiveInt | None = None
+    secondary_images: PositiveInt = 2000
+    """See `EvaluationSpec`."""
+    look_images: PositiveInt = 1000
+    """How many test images lesions and localisation are measured on."""
     backbones: list[BackboneSpec] = Field(default_factory=lambda: [BackboneSpec()], min_length=1)
     """Every variant is trained in each of them. Results in different backbones are never pooled."""
     size: int = 24
@@ -43,7 +47,11 @@ class Preset(Part):
                 "data": {"name": images, "train_images": self.train_images, "size": self.size},
                 "training": {"samples": self.samples[images], **self.recipe},  # type: ignore[index]
                 "clutter": self.clutter.model_dump(),
-                "evaluation": {"images": self.test_images},
+                "evaluation": {
+                    "images": self.test_images,
+                    "secondary_images": self.secondary_images,
+                    "look": {"images": self.look_images},
+                },
                 "backbone": backbone.model_dump(),
             }
             for backbone in self.backbones

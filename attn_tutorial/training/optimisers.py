@@ -27,8 +27,18 @@ def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
         {"params": free, "weight_decay": 0.0, "peak": recipe.lr},
         {"params": blocks, "weight_decay": 0.0, "peak": recipe.block_lr or recipe.lr},
     ]
-    sgd = SGD([group for group in groups if group["params"]], lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, foreach=True)
-    return [sgd, Muon([{"params": filters, "peak": recipe.conv_lr}])] if filters else [sgd]
+    sgd = SGD(
+        [group for group in groups if group["params"]],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        foreach=True,
+    )
+    if not filters:
+        return [sgd]
+    muon = Muon(filters)
+    muon.param_groups[0]["peak"] = recipe.conv_lr
+    return [sgd, muon]
 
 
 def set_learning_rates(optimisers: list[Optimizer], recipe: TrainingSpec, step: int, steps: int) -> None:

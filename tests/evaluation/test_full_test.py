@@ -1,12 +1,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock
-from attn_tutorial.evaluation import evaluate
-from attn_tutorial.evaluation.full_test import look
+from attn_tutorial.clutter import Clutter
+from attn_tutorial.evaluation import NOT_TESTED, evaluate
 from attn_tutorial.ledger.record import Lesion, Localisation
 from attn_tutorial.spec import SEEN, RunSpec, SpecError
 from attn_tutorial.training import build_model
@@ -14,7 +15,7 @@ from attn_tutorial.training import build_model
 
 def make_spec(block=None, clutter=None, **evaluation):
     if "look" not in evaluation:
-        evaluation["look"] = {"images": 20, "severities": [5]}
+        evaluation["look"] = {"images": 20, "severities": [5], "types": None}
     about = {"block": block} if block else {}
     return RunSpec.parse(
         {
@@ -31,18 +32,25 @@ def look_at(spec, test, train, **options):
     return look(build_model(spec, train), spec, test, train, **options)
 
 
+def look(*arguments, **options):
+    found = evaluate(*arguments, **options)
+    return {field: found[field] for field in ("localisation", "lesions")}
+
+
 def test_rows_are_a_records_and_say_in_which_clutter(test_images, train):
     found = look_at(make_spec("cbam", look={"images": 20, "severities": [0, 5]}), test_images, train)
     rows = [Localisation.model_validate(row) for row in found["localisation"]]
     lesions = [Lesion.model_validate(row) for row in found["lesions"]]
-    assert {(row.types, row.severity) for row in (*rows, *lesions)} == {(SEEN, 0), (SEEN, 5)}
+    looked = {(types, severity) for types in (SEEN, "mosaic", "fragments") for severity in (0, 5)}
+    assert {(row.types, row.severity) for row in (*rows, *lesions)} == looked
+    rows, lesions = ([row for row in found if row.types == SEEN] for found in (rows, lesions))
     assert {(row.slot, row.map) for row in rows} == {
         *((f"stage{number}.0.slot", "spatial") for number in (1, 2, 3)),
         ("stage3", "grad_cam"),
     }
     assert [(row.height, row.width) for row in rows[:4]] == [(24, 24), (12, 12), (6, 6), (6, 6)]
     assert {row.images for row in (*rows, *lesions)} == {20}
-    assert len(lesions) == 2 * 6
+    assert len(lesions) == 2 * (1 + 5 + 7)
 
 
 @pytest.mark.parametrize("block", BLOCK_NAMES)
@@ -75,11 +83,12 @@ def test_a_network_without_blocks_has_grad_cam_only(test_images, train):
     ("wanted", "rows", "lesions"),
     [
         (None, 0, 0),
-        ({"images": 20, "severities": [5], "localisation": False}, 0, 6),
-        ({"images": 10, "severities": [5], "lesions": False}, 4, 0),
+        ({"images": 20, "severities": [5], "types": None, "localisation": False}, 0, 13),
+        ({"images": 10, "severities": [5], "types": None, "lesions": False}, 4, 0),
+        ({"images": 10, "severities": [5], "types": ["mosaic", "veil"], "lesions": False}, 8, 0),
         ({"images": 10, "severities": [1, 2]}, 0, 0),
     ],
-    ids=["none", "lesions", "localisation", "severities that are not tested"],
+    ids=["none", "lesions", "localisation", "two compositions", "severities that are not tested"],
 )
 def test_what_is_not_asked_for_is_not_done(wanted, rows, lesions, test_images, train):
     found = look_at(make_spec("cbam", severities=[0, 5], look=wanted), test_images, train)
@@ -97,10 +106,13 @@ def test_on_a_canvas_that_the_tile_covers_gates_are_still_replaced(test_images, 
     assert len(found["lesions"]) == 5
 
 
-def test_it_takes_the_first_composition_and_as_many_images_as_there_are(test_images, train):
-    spec = make_spec("se", types=["mosaic", "veil"], recalibrated=[], images=30, look={"severities": [3]})
+@pytest.mark.parametrize(
+    ("types", "expected"), [(["veil", "mosaic"], ["mosaic", "veil"]), (["noise"], ["mosaic"]), (None, ["mosaic"])]
+)
+def test_it_looks_at_what_is_asked_for_and_tested_or_at_the_first_composition(types, expected, test_images, train):
+    spec = make_spec("se", types=["mosaic", "veil", "crowd"], images=30, look={"severities": [3], "types": types})
     found = look_at(spec, test_images, train)
-    assert {(row["types"], row["images"]) for row in found["lesions"]} == {("mosaic", 30)}
+    assert {(row["types"], row["images"]) for row in found["lesions"]} == {(each, 30) for each in expected}
 
 
 def test_maps_are_compared_with_silhouettes_too(test_images, train):
@@ -109,6 +121,63 @@ def test_maps_are_compared_with_silhouettes_too(test_images, train):
     tile, silhouette = found["localisation"]
     assert (tile["mask"], silhouette["mask"]) == ("tile", "object")
     assert tile["enrichment"] == silhouette["enrichment"], "these silhouettes are the whole tile"
+
+
+def test_each_canvas_is_rendered_once_and_passes_the_intact_network_once(test_images, train, monkeypatch):
+    """But for the donors' canvases, which are others."""
+    spec = make_spec("se", types=[SEEN, "mosaic"], severities=[0, 5], look={"images": 20, "severities": [0, 5]})
+    model = build_model(spec, train)
+    rendered, passed, render = [], [], Clutter.render
+
+    def watch(clutter, images, indices, epoch=0, **options):
+        if images.split == "test":
+            names = images.index[torch.as_tensor(indices)].tolist()
+            rendered.extend((clutter.types, clutter.severity, epoch, name) for name in names)
+        return render(clutter, images, indices, epoch, **options)
+
+    monkeypatch.setattr(Clutter, "render", watch)
+    model.stem[0].register_forward_hook(lambda module, inputs, output: passed.append(len(output)))
+    evaluate(model, spec, test_images, train)
+    assert len(rendered) == len(set(rendered)) == 3 * (50 + 20)
+    assert sum(passed) == 3 * (50 + 20) + 2 * 20, "and the 20 training canvases: mean gates, new statistics"
+
+
+def test_accuracy_and_answers_do_not_depend_on_what_else_is_measured(test_images, train):
+    model = build_model(make_spec("cbam"), train)
+    about = {"types": [SEEN, "crowd"], "severities": [0, 5]}
+    found = [
+        evaluate(model, make_spec("cbam", **about, look=look), test_images, train) for look in (None, {"images": 20})
+    ]
+    for one, two in zip(*(each["accuracy"] for each in found), strict=True):
+        assert one["accuracy"] == two["accuracy"]
+        assert one["per_class"] == two["per_class"]
+        assert one["nll"] == pytest.approx(two["nll"], abs=1e-5)
+    for cell, named in found[0]["answers"].items():
+        assert np.array_equal(named, found[1]["answers"][cell])
+
+
+def test_answers_are_those_that_the_accuracy_counts(test_images, train):
+    spec = make_spec("se", types=[SEEN, "veil"], severities=[0, 4], images=40, secondary_images=20)
+    found = evaluate(build_model(spec, train), spec, test_images, train)
+    labels = test_images.labels.numpy()
+    assert [(row["types"], row["severity"], row["images"]) for row in found["accuracy"]] == [
+        (SEEN, 0, 40), (SEEN, 4, 40), ("veil", 0, 40), ("veil", 4, 20),
+    ]  # fmt: skip
+    for row in found["accuracy"]:
+        named = found["answers"][row["types"], row["severity"]]
+        assert (named.dtype, len(named)) == (np.uint8, 50)
+        tested = named != NOT_TESTED
+        assert np.array_equal(np.flatnonzero(tested), test_images.first(row["images"]).numpy())
+        assert (named == labels)[tested].mean() == row["accuracy"]
+
+
+def test_attention_pooling_has_a_map(test_images, train):
+    spec = make_spec()
+    spec = RunSpec.parse({**spec.model_dump(), "backbone": {"pooling": "attention"}})
+    model = build_model(spec, train)
+    found = look(model, spec, test_images, train)["localisation"]
+    assert [(row["slot"], row["map"]) for row in found] == [("pool", "spatial"), ("stage3", "grad_cam")]
+    assert (found[0]["enrichment"], found[0]["auc"]) == (1.0, 0.5), "it starts as the mean"
 
 
 def test_it_is_the_same_each_time_and_leaves_the_network_as_it_is(test_images, train):

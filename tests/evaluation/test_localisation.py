@@ -7,6 +7,8 @@ from torch.nn import functional
 from attn_tutorial.backbones import resnet
 from attn_tutorial.clutter import Clutter
 from attn_tutorial.evaluation import auc, cell_shares, enrichment, grad_cam, groups_of, localise, pointing
+from attn_tutorial.evaluation.localisation import _grad_cam_of
+from attn_tutorial.evaluation.maps import intact_pass
 
 MEASURES = ("enrichment", "pointing", "auc")
 
@@ -92,9 +94,8 @@ def test_a_gate_that_is_the_true_mask(gate_of, groups, painted):
 
 
 def test_a_gate_that_is_another_canvases_mask(gate_of, groups, painted):
-    whole = replace(groups, groups=groups.groups[:1])
-    assert len(whole.groups[0]) == 50
-    painted_elsewhere = painted(whole, lambda batch: 255 * batch.visible_mask.roll(-25, 0))
+    assert [len(group) for group in groups] == [50]
+    painted_elsewhere = painted(groups, lambda batch: 255 * batch.visible_mask.roll(-25, 0))
     row = rows_of(gate_of(share_of_white), painted_elsewhere)["spatial", "tile"]
     assert row["pointing_elsewhere"] == row["auc_elsewhere"] == 1.0
     assert row["enrichment"] < row["enrichment_elsewhere"]
@@ -171,3 +172,15 @@ def test_grad_cam_follows_the_class_that_the_network_names(groups):
     [row] = localise(model, groups)
     assert (row["slot"], row["map"]) == ("stage3", "grad_cam")
     assert row["auc"] == pytest.approx(auc(maps, shares).mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("oracle", [False, True])
+def test_grad_cam_needs_no_pass_of_its_own(oracle):
+    torch.manual_seed(0)
+    model = resnet(8, 32, stem="whiten4", oracle=oracle).eval()
+    x, target = torch.rand(4, 4 if oracle else 3, 48, 48), torch.tensor([1, 5, 5, 9])
+    with torch.no_grad():
+        passed = intact_pass(model, x)
+        found = _grad_cam_of(model, passed.last, x, target)
+    torch.testing.assert_close(found, grad_cam(model, x, target))
+    assert found.max() > 0
