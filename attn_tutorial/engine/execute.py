@@ -4,6 +4,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.engine.setting import Ending, Setting
 from attn_tutorial.evaluation import evaluate
+from attn_tutorial.ledger.answers import Answers
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import TESTS, Record, Tested, circumstances
@@ -35,10 +37,20 @@ from attn_tutorial.training import (
 ShouldStop = Callable[[], bool]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What the test of a network gave."""
+
+    rows: dict[str, list[Tested]]
+    """Results by field of `Record`."""
+    answers: Answers
+    """The class that the network names for every image."""
+
+
 def execute(
     run: PlannedRun, setting: Setting, on_progress: Callable[[Progress], None], should_stop: ShouldStop
 ) -> Ending:
-    """Train and test a run, keep its weights and add its record to the ledger.
+    """Train and test a run, keep its weights and add its record and its network's answers to the ledger.
 
     A run that another process is training is left to it ("busy"). A run that was trained for another study, and not
     yet tested on this one's split, is only tested, if its weights are there. An error becomes the record of a failed
@@ -53,7 +65,8 @@ def execute(
             if record and ledger.has_result(run):
                 return record.status
             if record and record.status == "done" and ledger.weights_path(record.run_id).is_file():
-                ledger.add(record.with_tests(evaluate_kept(ledger, record, run.spec, setting, should_stop)))
+                found = evaluate_kept(ledger, record, run.spec, setting, should_stop)
+                ledger.add(record.with_tests(found.rows), found.answers)
                 return "done"
             return _train(run, setting, ledger, work / run.run_id, on_progress, should_stop)
     except Timeout:
@@ -67,9 +80,7 @@ def execute(
         ) from None
 
 
-def evaluate_kept(
-    ledger: Ledger, record: Record, spec: RunSpec, setting: Setting, should_stop: ShouldStop
-) -> dict[str, list[Tested]]:
+def evaluate_kept(ledger: Ledger, record: Record, spec: RunSpec, setting: Setting, should_stop: ShouldStop) -> Found:
     """Test the kept network of a run.
 
     Args:
@@ -78,9 +89,6 @@ def evaluate_kept(
         spec: its `evaluation` says what is tested.
         setting: images and device.
         should_stop: asked between batches; when true, `InterruptedError` is raised.
-
-    Returns:
-        the results by field of `Record`.
 
     Raises:
         LedgerError: the weights are not there, or cannot be used.
@@ -92,7 +100,7 @@ def evaluate_kept(
     if spec.data.train_images is not None:
         train = train.take(spec.data.train_images)
     with thread_count(record.threads or torch.get_num_threads()):
-        return _tests(network, spec, test, train, should_stop)
+        return _test(network, spec, test, train, should_stop)
 
 
 def _train(
@@ -112,6 +120,7 @@ def _train(
         "variant": run.variant,
         "spec": run.spec,
     }
+    answers: Answers | None = None
     try:
         train, test = (_images(split, run.spec, setting, device) for split in ("train", run.spec.evaluation.split))
         trained = fit(
@@ -119,10 +128,11 @@ def _train(
         )
         began = time.perf_counter()
         with thread_count(trained.execution.threads):
-            tests = _tests(trained.model, run.spec, test, train, should_stop)
+            found = _test(trained.model, run.spec, test, train, should_stop)
+        answers = found.answers
         outcome: dict[str, Any] = {
             "status": "done",
-            **tests,
+            **found.rows,
             "weights_sha256": weights_sha256(trained.model),
             "evaluation_seconds": time.perf_counter() - began,
             **_training(trained),
@@ -136,20 +146,19 @@ def _train(
         outcome = {"status": "failed", "error": str(error)}
     except Exception as error:
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
-    ledger.add(_with_earlier_tests(ledger, Record(**known, **outcome, **circumstances(setting.images, device.type))))
+    record = Record(**known, **outcome, **circumstances(setting.images, device.type))
+    ledger.add(_with_earlier_tests(ledger, record), answers if record.status == "done" else None)
     if outcome["status"] != "failed":
         shutil.rmtree(checkpoints, ignore_errors=True)
     status: Ending = outcome["status"]
     return status
 
 
-def _tests(
-    model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: ShouldStop
-) -> dict[str, list[Tested]]:
-    found = evaluate(model, spec, test, train, should_stop)
-    return {
-        field: [row(split=spec.evaluation.split, **values) for values in found[field]] for field, row in TESTS.items()
-    }
+def _test(model: nn.Module, spec: RunSpec, test: ImageSet, train: ImageSet, should_stop: ShouldStop) -> Found:
+    found: dict[str, Any] = evaluate(model, spec, test, train, should_stop)
+    split = spec.evaluation.split
+    rows = {field: [row(split=split, **values) for values in found[field]] for field, row in TESTS.items()}
+    return Found(rows, Answers.of_test(split, test.labels.cpu().numpy(), found.get("answers", {})))
 
 
 def _with_earlier_tests(ledger: Ledger, record: Record) -> Record:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.engine.setting import Ending, Setting
 from attn_tutorial.errors import InputError
+from attn_tutorial.ledger.answers import Answers
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.spec import SpecError
@@ -117,7 +118,7 @@ class RayCluster:
     def _outcome(self, run: PlannedRun, task: Any) -> Ending:
         errors = importlib.import_module("ray.exceptions")
         try:
-            outcome, record = self._ray.get(task)
+            outcome, record, answers = self._ray.get(task)
         except errors.RayTaskError as error:
             raise error.cause or error from None
         except errors.RayError:
@@ -126,7 +127,7 @@ class RayCluster:
             self._lost[run.run_id] = self._lost.get(run.run_id, 0) + 1
             return "lost" if self._lost[run.run_id] < _TRIES else "given up"
         if record is not None and not self._ledger.has_result(run):  # the node wrote to another folder
-            self._ledger.add(Record.model_validate_json(record))
+            self._ledger.add(Record.model_validate_json(record), Answers.from_bytes(answers) if answers else None)
         return outcome
 
     def _device_and_gpus(self) -> tuple[str, float]:
@@ -222,8 +223,8 @@ class _Desk:
         return self._halted
 
 
-def _train(run: PlannedRun, setting: Setting, desk: Any) -> tuple[Ending, str | None]:
-    """Train a run as a task. Return its record, too, because the node may write to a folder of its own."""
+def _train(run: PlannedRun, setting: Setting, desk: Any) -> tuple[Ending, str | None, bytes | None]:
+    """Train a run as a task. Return its record and answers, too: the node may write to a folder of its own."""
     import torch
 
     from attn_tutorial.engine.execute import execute
@@ -231,7 +232,7 @@ def _train(run: PlannedRun, setting: Setting, desk: Any) -> tuple[Ending, str | 
 
     should_stop = _asking(desk)
     if should_stop():
-        return "stopped", None
+        return "stopped", None, None
     keep_memory()
     torch.set_num_threads(1)
     try:
@@ -239,8 +240,12 @@ def _train(run: PlannedRun, setting: Setting, desk: Any) -> tuple[Ending, str | 
         outcome = execute(run, setting, lambda progress: desk.tell.remote(run.run_id, progress), should_stop)
     except InputError as error:
         raise ClusterError(f"on node {socket.gethostname()}: {error}") from None
-    record = Ledger(setting.results).get(run)
-    return outcome, record.model_dump_json() if record and outcome in ("done", "diverged", "failed") else None
+    ledger = Ledger(setting.results)
+    record = ledger.get(run)
+    if record is None or outcome not in ("done", "diverged", "failed"):
+        return outcome, None, None
+    answers = ledger.answers(record)
+    return outcome, record.model_dump_json(), answers.to_bytes() if answers else None
 
 
 def _check_images(setting: Setting) -> None:

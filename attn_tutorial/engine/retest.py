@@ -36,7 +36,7 @@ def retest(runs: list[PlannedRun], setting: Setting, wanted: EvaluationSpec | No
     """Test the kept weights of finished runs on conditions that their records lack, and add the results to them.
 
     A condition is a split, a composition of clutter types and a severity. Results on fewer images than wanted are
-    replaced. May be stopped at any moment and started again.
+    replaced. The networks' answers are stored beside the records. May be stopped at any moment and started again.
 
     Args:
         runs: a plan.
@@ -52,7 +52,7 @@ def retest(runs: list[PlannedRun], setting: Setting, wanted: EvaluationSpec | No
             found.not_done.append(name)
             continue
         evaluation = wanted or run.spec.evaluation
-        lacking = list(_lacking(record, evaluation, _count(evaluation, setting)))
+        lacking = list(_lacking(record, evaluation, _available(evaluation, setting)))
         if not lacking:
             found.complete.append(name)
             continue
@@ -60,8 +60,9 @@ def retest(runs: list[PlannedRun], setting: Setting, wanted: EvaluationSpec | No
             with FileLock(setting.results / "work" / f"{run.run_id}.lock", timeout=0):
                 for part in lacking:
                     spec = run.spec.model_copy(update={"evaluation": part})
-                    record = record.with_tests(evaluate_kept(ledger, record, spec, setting, lambda: False))
-                    ledger.add(record)
+                    tested = evaluate_kept(ledger, record, spec, setting, lambda: False)
+                    record = record.with_tests(tested.rows)
+                    ledger.add(record, tested.answers)
         except Timeout:
             found.busy.append(name)
         except LedgerError as error:
@@ -71,16 +72,17 @@ def retest(runs: list[PlannedRun], setting: Setting, wanted: EvaluationSpec | No
     return found
 
 
-def _count(evaluation: EvaluationSpec, setting: Setting) -> int:
-    """Return how many images the test wants."""
-    everything = load_images(setting.images.name, evaluation.split, root=setting.root, source=setting.source)
-    return evaluation.images or len(everything)
+def _available(evaluation: EvaluationSpec, setting: Setting) -> int:
+    """Return how many images the split of the test has."""
+    return len(load_images(setting.images.name, evaluation.split, root=setting.root, source=setting.source))
 
 
-def _lacking(record: Record, wanted: EvaluationSpec, images: int) -> Iterable[EvaluationSpec]:
+def _lacking(record: Record, wanted: EvaluationSpec, available: int) -> Iterable[EvaluationSpec]:
     """Yield what is still to be tested, one composition at a time."""
-    enough = {row.condition for row in record.accuracy if row.images >= images}
-    for place, types in enumerate(wanted.types):
+    enough = {
+        row.condition for row in record.accuracy if row.images >= wanted.images_of(row.types, row.severity, available)
+    }
+    for types in wanted.types:
         severities = tuple(each for each in wanted.severities if (wanted.split, types, each) not in enough)
         if severities:
             yield wanted.model_copy(
@@ -88,6 +90,6 @@ def _lacking(record: Record, wanted: EvaluationSpec, images: int) -> Iterable[Ev
                     "types": (types,),
                     "severities": severities,
                     "recalibrated": tuple(each for each in wanted.recalibrated if each == types),
-                    "look": wanted.look if place == 0 else None,  # the first composition is the one that is looked at
+                    "look": wanted.look if types in wanted.looked_at() else None,
                 }
             )

@@ -19,11 +19,15 @@ from attn_tutorial.training.files import write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROOM = 262_144  # bytes that must be free before hours of work begin; a record takes about 20,000
+    from attn_tutorial.ledger.answers import Answers
+
+_ROOM = 262_144  # bytes that must be free before hours of work begin; a record and its answers take about 120,000
 ASIDE = "aside"
 """The folder in a ledger's folder to which damaged records are moved."""
 WEIGHTS = "weights"
 """The folder in a ledger's folder that contains the weights of its runs."""
+ANSWERS = "answers"
+"""The folder in a ledger's folder that contains the answers of its runs' networks, image by image."""
 _SCHEMA_1 = b'"schema_version": 1,'
 _HEAD = 64  # bytes of a file in which its schema stands
 _NUMBERS = re.compile(r"\[[-+.e\d,\s]+\]")  # a list of numbers takes one line
@@ -33,6 +37,11 @@ _log = logging.getLogger(__name__)
 @functools.cache
 def _say_left_out(path: Path, cause: str) -> None:
     _log.warning("%s is left out, because it is not a record of a run that can be used here (%s)", path, cause)
+
+
+@functools.cache
+def _say_answers_left_out(path: Path, cause: str) -> None:
+    _log.warning("%s is left out: %s", path, cause)
 
 
 class Ledger:
@@ -51,6 +60,8 @@ class Ledger:
         self._earlier: dict[str, Heading | None] = {}
         self.left_out: dict[str, str] = {}
         """By file name: why files that were read so far cannot be used here."""
+        self.answers_left_out: dict[str, str] = {}
+        """The same for files of answers, whose records are used all the same."""
 
     def __iter__(self) -> Iterator[Record]:
         for path in sorted(self.folder.glob("*.json")):
@@ -107,17 +118,94 @@ class Ledger:
         """Return where the weights of a record's network are kept: a state dict, as `torch.save` writes it."""
         return self.folder / WEIGHTS / f"{run_id}.pt"
 
-    def add(self, record: Record) -> None:
-        """Write a record, whole or not at all, in place of an earlier one of the same id."""
+    def answers_path(self, run_id: str) -> Path:
+        """Return where the answers of a record's network are: see `ledger.answers.Answers`."""
+        return self.folder / ANSWERS / f"{run_id}.npz"
+
+    def answers(self, record: Record) -> "Answers | None":
+        """Return the answers of a record's network, in the conditions that the record has.
+
+        Returns:
+            None if there is no file of them, as for records that were made before answers were stored; and if the file
+            is damaged or does not give the record's accuracies. Then a warning says so, and `answers_left_out` why.
+
+        """
+        from attn_tutorial.ledger.answers import Answers, AnswersError
+
+        path = self.answers_path(record.run_id)
+        try:
+            found = Answers.read(path)
+            found.check(record)
+        except FileNotFoundError:
+            return None
+        except AnswersError as error:
+            self._leave_out_answers(path, error)
+            return None
+        self.answers_left_out.pop(path.name, None)
+        return found.only(record.conditions) if record.conditions & found.predicted.keys() else None
+
+    def add(self, record: Record, answers: "Answers | None" = None) -> None:
+        """Write a record, whole or not at all, in place of an earlier one of the same id.
+
+        Args:
+            record: the record.
+            answers: of its network: see `add_answers`. They are written before the record, because a run that has one
+                is never tested again; and only if there is still room for the record, which is worth more.
+
+        Raises:
+            LedgerError: the record cannot be written.
+
+        """
         text = json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
         text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if answers is not None:
+                with self._reserved(len(text)):
+                    self.add_answers(record, answers)
             write_whole(self._path(record.run_id), text.encode())
         except OSError as error:
             raise LedgerError(
                 f"the record of run {record.run_id} cannot be written to {self.folder} ({error.strerror}). Free some "
                 "space and give the same command again; nothing that was done is lost."
+            ) from None
+
+    def add_answers(self, record: Record, answers: "Answers") -> None:
+        """Write the answers of a record's network; where that fails, log a warning that names the missing file.
+
+        What an earlier file contains about the same network stays, as far as the record still has it.
+        """
+        try:
+            self.write_answers(record, answers)
+        except LedgerError as error:
+            _log.warning("%s The record itself is not affected.", error)
+
+    def write_answers(self, record: Record, answers: "Answers") -> None:
+        """Write answers as `add_answers` does, but raise an error where that fails.
+
+        Args:
+            record: as it is, or as it will be.
+            answers: of its network. Those in conditions that the record lacks are left out.
+
+        Raises:
+            LedgerError: the answers do not give the record's accuracies, or cannot be written.
+
+        """
+        from attn_tutorial.ledger.answers import Answers
+
+        answers.check(record)
+        answers = answers.only(record.conditions)
+        if not answers.predicted:
+            return
+        path = self.answers_path(record.run_id)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (self._earlier_answers(record) or Answers({}, {})).joined(answers).write(path)
+        except OSError as error:
+            raise LedgerError(
+                f"the answers of run {record.run_id} must be written to {path}, but that is not possible "
+                f"({error.strerror}), so this file is missing or lacks what was tested last. Free some space. To get "
+                f"the answers later, move {record.run_id}.json out of {self.folder} and run the study again."
             ) from None
 
     def make_writable(self) -> None:
@@ -200,6 +288,37 @@ class Ledger:
 
     def _path(self, run_id: str) -> Path:
         return self.folder / f"{run_id}.json"
+
+    def _earlier_answers(self, record: Record) -> "Answers | None":
+        """Return those answers in a record's file that are about its network and give its accuracies."""
+        from attn_tutorial.ledger.answers import Answers, AnswersError
+
+        there = self.get(record.run_id)
+        if there is None or record.weights_sha256 is None or there.weights_sha256 != record.weights_sha256:
+            return None
+        path = self.answers_path(record.run_id)
+        try:
+            return Answers.read(path).agreeing(record)
+        except FileNotFoundError:
+            return None
+        except AnswersError as error:
+            self._leave_out_answers(path, error)
+            return None
+
+    def _leave_out_answers(self, path: Path, error: LedgerError) -> None:
+        cause = str(error).replace(f"{path} ", "it ", 1)
+        self.answers_left_out[path.name] = cause
+        _say_answers_left_out(path, cause)
+
+    @contextlib.contextmanager
+    def _reserved(self, size: int) -> Iterator[None]:
+        """Keep this many bytes of the disk free for what is written next."""
+        path = self.folder / f".room.{os.getpid()}"
+        try:
+            path.write_bytes(bytes(size))
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
     def _of_schema_1(self) -> dict[str, Heading]:
         """Return the usable records of schema 1 by id. Each file is looked at once; only old files are read further."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from attn_tutorial.ledger.answers import Answers, AnswersError
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.reading import Damaged, Foreign, LedgerError, read_record
 from attn_tutorial.ledger.record import Record
@@ -27,15 +28,19 @@ class Merged:
     """Another result of the run is there and stays: how the two differ."""
     refused: dict[str, str] = field(default_factory=dict)
     """Files that are not usable records, and why."""
+    answered: list[str] = field(default_factory=list)
+    """Runs whose networks' answers, or some of them, were copied."""
+    answers_refused: dict[str, str] = field(default_factory=dict)
+    """By file: why answers were left out, although their record was not."""
 
 
 def merge(sources: Iterable[Path], into: Path) -> Merged:
-    """Copy the records of some results folders, and the weights that were kept with them, into another folder.
+    """Copy the records of some results folders, with the answers and weights that belong to them, into another folder.
 
     Two results of one run are never pooled, and none is silently replaced. A run that is done is better than one that
     diverged, and this is better than one that failed; of two equally good ones the one that is there stays. If both are
-    about the same network, the one that is there gets the tests that it lacks. The merge may be stopped at any moment
-    and started again.
+    about the same network, the one that is there gets the tests and answers that it lacks. Answers that do not give the
+    accuracies of their record are left out. The merge may be stopped at any moment and started again.
 
     Args:
         sources: results folders.
@@ -66,7 +71,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
 def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
     there = target.get(record.run_id)
     if there is None or _RANKS.index(record.status) > _RANKS.index(there.status):
-        _copy(record, path, target)
+        _copy(record, path, target, merged)
         (merged.replaced if there else merged.added).append(record.run_id)
     elif record.status == there.status and (difference := differing(there, record)):
         merged.kept[record.run_id] = difference
@@ -74,13 +79,44 @@ def _take(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
         lacking = {
             name: [row for row in rows if row.condition not in there.conditions] for name, rows in record.tests.items()
         }
-        target.add(there.with_tests(lacking))
+        extended = there.with_tests(lacking)
+        _copy_answers(record, path, target, extended, merged)
+        target.add(extended)
         merged.extended.append(record.run_id)
     else:
+        if record.status == there.status == "done":
+            _copy_answers(record, path, target, there, merged)
         merged.there.append(record.run_id)
 
 
-def _copy(record: Record, path: Path, target: Ledger) -> None:
+def _copy_answers(record: Record, path: Path, target: Ledger, there: Record, merged: Merged) -> None:
+    """Copy those answers of a record's network that the target lacks, before the target gets the record.
+
+    Args:
+        record: the one whose answers are copied.
+        path: its file.
+        target: the ledger that gets them.
+        there: the target's record of the same network, as it will be.
+        merged: gets what became of them.
+
+    """
+    file = Ledger(path.parent).answers_path(record.run_id)
+    try:
+        answers = Answers.read(file)
+        answers.check(record)
+        known = target.answers(there) or Answers({}, {})
+        lacking = answers.agreeing(there).only(record.conditions - known.predicted.keys())
+        if lacking.predicted:
+            target.write_answers(there, known.joined(lacking))
+            merged.answered.append(record.run_id)
+    except FileNotFoundError:
+        return
+    except AnswersError as error:
+        merged.answers_refused[str(file)] = str(error).replace(f"{file} ", "it ", 1)
+
+
+def _copy(record: Record, path: Path, target: Ledger, merged: Merged) -> None:
+    _copy_answers(record, path, target, record, merged)
     weights = Ledger(path.parent).weights_path(record.run_id)
     try:
         if weights.is_file():

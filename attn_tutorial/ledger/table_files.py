@@ -1,6 +1,8 @@
 """Write a ledger's frame as a file for other tools."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,14 +25,26 @@ def write_table(frame: "pd.DataFrame", out: Path) -> None:
         InputError: the ending is another one, or the file cannot be written.
 
     """
-    if out.suffix not in _KINDS:
-        raise InputError(f"--out must be a file that ends in {' or '.join(_KINDS)}, but got {out}.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with new_table(out) as temporary:
         if out.suffix == ".csv":
             frame.to_csv(temporary, index=False)
         else:
             frame.to_parquet(temporary, index=False)
+
+
+@contextlib.contextmanager
+def new_table(out: Path) -> Iterator[Path]:
+    """Give the path of a temporary file, which takes the place of `out` at the end, if there was no error.
+
+    Raises:
+        InputError: `out` does not end in .csv or .parquet, or the file cannot be written.
+
+    """
+    if out.suffix not in _KINDS:
+        raise InputError(f"--out must be a file that ends in {' or '.join(_KINDS)}, but got {out}.")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        yield temporary
         temporary.replace(out)
     except OSError as error:
         raise InputError(
