@@ -115,6 +115,33 @@ def test_export_writes_the_frame(study, ledger, tmp_path, end):
     assert os.listdir(tmp_path / "runs") == os.listdir(ledger.folder)
 
 
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_export_writes_every_answer_to_every_image(study, ledger, tmp_path, end):
+    out = tmp_path / f"answers.{end}"
+    ledger.answers_path(record_of(ledger, "se").run_id).unlink()
+    damaged = ledger.answers_path(record_of(ledger, "cbam").run_id)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    result = study("export", "--answers", "--out", out)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out) if end == "csv" else pd.read_parquet(out)
+    assert f"{len(table):,} rows of 2 runs" in result.output
+    assert "2 finished runs have no answers that can be used" in result.stderr
+    right = table["label"] == table["answer"]
+    shares = right.groupby([table[name] for name in ("variant", "split", "types", "severity")]).mean()
+    for variant in ("baseline", "non_local"):
+        for row in record_of(ledger, variant).accuracy:
+            assert shares[(variant, *row.condition)] == pytest.approx(row.accuracy)
+
+
+def test_export_says_where_there_are_no_answers(study, ledger, tmp_path):
+    shutil.rmtree(ledger.folder / "answers")
+    result = study("export", "--answers", "--out", tmp_path / "answers.csv")
+    assert result.exit_code == 2
+    assert "must contain the answers of at least one finished run" in result.output
+    assert not (tmp_path / "answers.csv").exists()
+    assert study("status").exit_code == 0
+
+
 @pytest.mark.parametrize("out", ["table.xlsx", "none/table.csv", "table"])
 def test_export_refuses_what_it_cannot_write(study, tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
@@ -138,20 +165,41 @@ def test_verify_fails_where_nothing_explains_other_weights(study, ledger):
         path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": "0" * 64}))
     result = study("verify", "--device", "cpu")
     assert result.exit_code == 1
-    assert "NOT the same weights, although nothing differs that could change them; mean accuracy" in result.output
+    assert "FAILED, other weights, although nothing differs that could change them. Mean accuracy" in result.output
+    assert "100.00 % of the answers agree" in result.output
 
 
-def test_verify_says_what_differs_where_that_may_explain_it(study, ledger):
+def _move_elsewhere(ledger, seen=lambda accuracy: accuracy):
+    """Make the records those of another machine, which saw other accuracies and kept no answers."""
+    shutil.rmtree(ledger.folder / "answers")
     for path in ledger.folder.glob("*.json"):
         values = json.loads(path.read_text())
-        versions = {**values["versions"], "torch": "1.0"}
-        path.write_text(json.dumps({**values, "weights_sha256": "0" * 64, "versions": versions}))
+        rows = [{**row, "accuracy": seen(row["accuracy"])} for row in values["accuracy"]]
+        changed = {"accuracy": rows, "weights_sha256": "0" * 64, "versions": {**values["versions"], "torch": "1.0"}}
+        path.write_text(json.dumps({**values, **changed}))
+
+
+def test_verify_says_what_differs_and_passes_where_the_accuracy_is_the_same(study, ledger):
+    _move_elsewhere(ledger)
     result = study("verify", "--device", "cpu")
-    assert result.exit_code == 0
-    assert "other weights, which is possible because of what differs: torch 1.0 and " in result.output
+    assert result.exit_code == 0, result.output
+    assert "What differs here: torch 1.0 and " in result.output
+    assert "difference +0.00 points (95 % interval " in result.output
+    assert "tolerance 0.5 points. Trained in " in result.output
 
 
-@pytest.mark.parametrize(("words", "message"), [(("--sample", 0), "at least 1"), (("--seeds", 0), "at least 1")])
+def test_verify_fails_elsewhere_too_where_the_accuracy_differs(study, ledger):
+    _move_elsewhere(ledger, lambda accuracy: 0.0 if accuracy > 0.5 else 1.0)
+    result = study("verify", "--device", "cpu")
+    assert result.exit_code == 1
+    assert "FAILED, other weights, and an accuracy that differs by more than 0.5 points" in result.output
+    assert study("verify", "--device", "cpu", "--tolerance", 100).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("--sample", 0), "at least 1"), (("--seeds", 0), "at least 1"), (("--tolerance", -1), "0<=x<=100")],
+)
 def test_verify_refuses_a_sample_of_none(study, words, message):
     result = study("verify", *words)
     assert result.exit_code == 2
@@ -214,6 +262,18 @@ def test_merge_brings_ledgers_together_and_says_where_they_differ(ledger, tmp_pa
     assert "0 records added, 0 replaced because they were not done, 0 extended by tests, 2 were there" in second.output
     assert "stays; it and the other are two networks, from different circumstances: threads" in second.output
     assert "was left out: it is not JSON" in second.output
+
+
+def test_merge_takes_answers_along_and_leaves_out_those_that_do_not_match(ledger, tmp_path):
+    spoilt = ledger.answers_path(record_of(ledger, "se").run_id)
+    spoilt.write_bytes(ledger.answers_path(record_of(ledger, "cbam").run_id).read_bytes())
+    result = CliRunner().invoke(main, ["study", "merge", str(ledger.folder), "--into", str(tmp_path / "all")])
+    assert result.exit_code == 1
+    assert "4 records added" in result.output
+    assert "answers of 3 runs copied" in result.output
+    assert f"{spoilt} was left out: the answers must give the accuracies of record" in result.stderr
+    assert len(list((tmp_path / "all" / "answers").iterdir())) == 3
+    assert len(list(Ledger(tmp_path / "all"))) == 4
 
 
 @pytest.mark.parametrize("command", ["run", "status", "table"])

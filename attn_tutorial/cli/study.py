@@ -109,12 +109,22 @@ def table(name: str, preset: str, seeds: int | None, root: Path, images: str | N
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The file to write; it ends in .csv or .parquet."
 )
+@click.option(
+    "--answers", is_flag=True, help="Write the class that each network names for each image: millions of rows."
+)
 def export_results(
-    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, out: Path
-) -> None:  # fmt: skip
-    """Write the results of study NAME as a tidy table: a row for each run, clutter composition and severity."""
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, out: Path, answers: bool
+) -> None:
+    """Write the results of study NAME as a tidy table: a row for each run, clutter composition and severity.
+
+    With --answers, write a row for each run, clutter composition, severity and image: its true class, and the class
+    that the network names.
+    """
     from attn_tutorial.ledger.table_files import write_table
 
+    if answers:
+        _export_answers(name, preset, seeds, root, images, results, out)
+        return
     frame, source = _frame(name, preset, seeds, root, images, results)
     write_table(frame, out)
     click.echo(f"{out}: {len(frame):,} rows of {frame['run_id'].nunique()} runs; {source}; preset {preset}")
@@ -165,15 +175,23 @@ def networks(
 @shared.planned
 @click.option("--sample", default=1, show_default=True, help="How many runs to train again, drawn at random.")
 @click.option("--draw", type=int, help="Seed of the draw, to draw the same runs again.")
-@shared.run_options("device")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 100),
+    default=0.5,
+    show_default=True,
+    help="Points by which mean accuracies may differ where the circumstances differ.",
+)
+@shared.run_options("device", "precision")
 def verify(
     name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, sample: int,
-    draw: int | None, device: str,
+    draw: int | None, tolerance: float, device: str, precision: str,
 ) -> None:  # fmt: skip
-    """Train some runs of study NAME again and compare them with their records. Exit with 1 if one is not the same.
+    """Train some runs of study NAME again and compare them with their records. Exit with 1 if one fails.
 
-    The same kind of machine, versions, threads and precision must give the same weights, bit for bit. If one of these
-    differs, other weights are reported together with what differs, and are not a failure.
+    In equal circumstances (machine, versions, threads, precision) the weights must be the same, bit for bit. In other
+    circumstances a run fails if its mean accuracy is farther from the record's than the tolerance: the whole 95 %
+    interval of the difference must lie beyond it. The difference is taken image by image, where answers are kept.
     """
     from attn_tutorial.engine.options import RunOptions
     from attn_tutorial.engine.setting import Setting
@@ -181,10 +199,13 @@ def verify(
     from attn_tutorial.engine.verify import draw_runs, verify
 
     planned, prepared, source = _planned_runs(name, preset, seeds, root, images)
-    setting = Setting(name, preset, prepared, root, source, results, RunOptions.parse({"device": device}))
+    options = RunOptions.parse({"device": device, "precision": precision})
+    setting = Setting(name, preset, prepared, root, source, results, options)
     drawn = draw_runs(planned, setting.results, sample, draw)
     with StudyProgress([run for run, _ in drawn], already=0) as progress_bar:
-        found = verify(drawn, setting, lambda run, progress: progress_bar.progress(run.run_id, progress))
+        found = verify(
+            drawn, setting, planned, tolerance, lambda run, progress: progress_bar.progress(run.run_id, progress)
+        )
     for comparison in found:
         click.echo(comparison.sentence())
     if not all(comparison.passed for comparison in found):
@@ -249,20 +270,41 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
     """Copy the records of results folders SOURCES into another one. Exit with 1 if two records of a run differ.
 
     A finished run takes the place of one that failed. If both are finished and differ, the one that is there stays.
+    Answers and weights go with their records. Answers that do not give their record's accuracies are left out, and the
+    command exits with 1.
     """
     from attn_tutorial.ledger.merge import merge
 
     merged = merge(sources, into)
     click.echo(
         f"{into}: {len(merged.added)} records added, {len(merged.replaced)} replaced because they were not done, "
-        f"{len(merged.extended)} extended by tests, {len(merged.there)} were there"
+        f"{len(merged.extended)} extended by tests, {len(merged.there)} were there; answers of {len(merged.answered)} "
+        "runs copied"
     )
+    for path, cause in merged.answers_refused.items():
+        click.echo(f"{path} was left out: {cause}", err=True)
     for path, cause in merged.refused.items():
         click.echo(f"{path} was left out: {cause}", err=True)
     for run_id, difference in merged.kept.items():
         click.echo(f"run {run_id}: the record in {into} stays; it and the other are {difference}", err=True)
-    if merged.kept or merged.refused:
+    if merged.kept or merged.refused or merged.answers_refused:
         sys.exit(1)
+
+
+def _export_answers(
+    name: str, preset: str, seeds: int | None, root: Path, images: str | None, results: Path, out: Path
+) -> None:
+    from attn_tutorial.ledger import Ledger
+    from attn_tutorial.ledger.answers_table import write_answers
+
+    planned, source = _plan(name, preset, seeds, root, images)
+    ledger = Ledger(results)
+    written = write_answers(ledger, planned, out)
+    click.echo(f"{out}: {written.rows:,} rows of {written.runs} runs; {source}; preset {preset}")
+    if written.without:
+        click.echo(
+            f"{written.without} finished runs have no answers that can be used, and are not in the table", err=True
+        )
 
 
 def _frame(
