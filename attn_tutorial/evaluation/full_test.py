@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attn_tutorial.clutter import Clutter
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.evaluation.accuracy import Answers, batches_of, input_of, recalibrated_accuracy
 from attn_tutorial.evaluation.canvases import RECALIBRATION_CANVASES, clutter_of_test, groups_of
@@ -112,7 +113,7 @@ class _FullTest:
         named: np.ndarray = answers.by_image()
         return {**found, "scores": answers.scores(), "answers": named}
 
-    def _look(self, count: int, clutter: Any, answers: Answers, found: dict[str, Rows]) -> Tensor:
+    def _look(self, count: int, clutter: Clutter, answers: Answers, found: dict[str, Rows]) -> Tensor:
         """Measure lesions and localisation, and return the positions of their images."""
         wanted = self._wanted
         assert wanted is not None

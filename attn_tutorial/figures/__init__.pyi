@@ -27,6 +27,8 @@ from .headroom import describe_headroom_figure as describe_headroom_figure
 from .headroom import headroom_figure as headroom_figure
 from .headroom import headroom_sentences as headroom_sentences
 from .headroom import headroom_table as headroom_table
+from .looking import by_donors as by_donors
+from .looking import composition_of as composition_of
 from .looking import describe_lesion_figure as describe_lesion_figure
 from .looking import describe_looking_figure as describe_looking_figure
 from .looking import harm_overview as harm_overview

@@ -1,4 +1,8 @@
-"""Tables and figures of looking: what lesions cost, and whether networks that look at the target recognise more."""
+"""Tables and figures of looking: what lesions cost, and whether networks that look at the target recognise more.
+
+Each is about one composition of clutter types, which its title names with its axis. Harms and maps in different clutter
+are never averaged.
+"""
 
 from collections.abc import Mapping
 
@@ -11,40 +15,85 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.analysis.outcomes import BASELINE, areas, check_kinds
 from attn_tutorial.analysis.statistics import intervals, seed_differences
+from attn_tutorial.clutter.names import axis_of
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.colours import HARM_COLOURS, markers, palette
-from attn_tutorial.figures.style import FULL, MEDIUM_TEXT, NARROW, SMALL_TEXT, mark_legend
+from attn_tutorial.figures.style import FULL, MEDIUM_TEXT, NARROW, SMALL_TEXT, TITLE_TEXT, mark_legend
 from attn_tutorial.figures.tables import main_types, with_interval
 
 _INTACT = "none"
 _LESIONS = {
     "mean": "mean",
+    "other_clutter": "other\nclutter",
+    "other_image": "other\nimage",
     "other_same_class": "same\nclass",
     "other_class": "other\nclass",
     "shuffle": "shuffle",
     "identity": "no\nblock",
 }
+_BY_LABEL = ("other_same_class", "other_class")
 _MAPS = {"gate": "the blocks' own maps", "grad_cam": "Grad-CAM"}
 
 
+def composition_of(frame: pd.DataFrame) -> str:
+    """Return the composition of clutter types that all rows of a frame were measured in.
+
+    Raises:
+        InputError: the frame mixes compositions, or has no row.
+
+    """
+    found = frame["types"].unique().tolist()
+    if len(found) != 1:
+        raise InputError(
+            f"Rows must be of one composition of clutter types, but are of {', '.join(found) or 'none'}. Choose one, "
+            "for example frame[frame['types'] == 'mosaic']."
+        )
+    return str(found[0])
+
+
+def by_donors(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split lesions by how they were measured, because their harms must not be averaged.
+
+    Args:
+        frame: `ledger.frames.lesion_frame` of any runs.
+
+    Returns:
+        the rows of the runs measured in each way. "label": the pilot's way. A donor of gates had the true class of the
+        canvas, or another one, and BatchNorm was recalibrated under every lesion. "random": today's way, see
+        `evaluation.lesions`. A way without a run is left out.
+
+    """
+    labelled = frame["run_id"].isin(frame.loc[frame["lesion"].isin(_BY_LABEL), "run_id"])
+    parts = {"label": frame[labelled], "random": frame[~labelled]}
+    return {way: part for way, part in parts.items() if len(part)}
+
+
 def harm_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what each lesion costs in points of accuracy, with BatchNorm recalibrated with and without it.
+    """Return what each lesion costs in points of accuracy, as the records have it (see `ledger.record.Lesion`).
 
     The interval is Student's t over seeds at 95 %. With one seed it is a bootstrap interval over that seed's images: it
     says how well the harm to this one network is known, and nothing about other seeds.
 
     Args:
-        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set.
+        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set, in one composition.
 
     Returns:
         a row for each variant, lesion and severity; columns: `variant`, `lesion`, `severity`, `harm`, `low`, `high`,
         `seeds`, `clear` (whether the interval excludes 0).
 
     Raises:
-        InputError: the frame mixes kinds, see `outcomes.check_kinds`.
+        InputError: the frame mixes kinds, see `outcomes.check_kinds`; or compositions; or lesions that were measured in
+            different ways, see `by_donors`.
 
     """
     check_kinds(frame)
+    if len(frame):
+        composition_of(frame)
+    if len(by_donors(frame)) > 1:
+        raise InputError(
+            "Lesions must all be measured in one way to be averaged, but some runs chose the donors of gates by the "
+            "label, and others did not. Choose one part of `by_donors(frame)`."
+        )
     rows = []
     harmed = frame[frame["lesion"] != _INTACT]
     for lesion, severity in harmed[["lesion", "severity"]].drop_duplicates().itertuples(index=False):
@@ -74,13 +123,14 @@ def harm_overview(frame: pd.DataFrame) -> pd.DataFrame:
 def lesion_figure(frame: pd.DataFrame) -> Figure:
     """Draw `harm_table` as heat maps: a panel for each severity, a row for each variant, a column for each lesion.
 
-    A star marks an interval that excludes 0. A cell without a number is a lesion that the network cannot have.
+    Below a variant is a row for each kind of its maps that was replaced by itself. A star marks an interval that
+    excludes 0. A cell without a number is a lesion that the network cannot have.
 
     Args:
-        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set.
+        frame: `ledger.frames.lesion_frame` of one study at one preset on one image set, in one composition.
 
     Raises:
-        InputError: the frame mixes kinds, or no lesion was measured.
+        InputError: as for `harm_table`, or no lesion was measured.
 
     """
     table = harm_table(frame)
@@ -89,13 +139,19 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
             "At least one run must have measured lesions, but no lesion was measured in these runs. Rerun the study "
             "with evaluation.look.lesions, which is on by default."
         )
-    severities, variants = sorted(table["severity"].unique()), list(table["variant"].unique())
+    replaced = table["lesion"].str.extract(r"^(?P<lesion>[^ ]+)(?: \((?P<kind>.+)\))?$")
+    names = table["variant"].where(replaced["kind"].isna(), table["variant"] + ": " + replaced["kind"] + " map")
+    order = dict.fromkeys(
+        name for variant in table["variant"].unique() for name in sorted(names[table["variant"] == variant].unique())
+    )
+    table = table.assign(variant=names, lesion=replaced["lesion"])
+    severities, variants = sorted(table["severity"].unique()), list(order)
     lesions = [name for name in _LESIONS if name in set(table["lesion"])]
     limit = max(1.0, table["harm"].abs().max())
     figure, grid = plt.subplots(
         len(severities),
         1,
-        figsize=(FULL, len(severities) * (0.28 * len(variants) + 0.4) + 0.9),
+        figsize=(FULL, len(severities) * (0.28 * len(variants) + 0.4) + 1.2),
         sharex=True,
         squeeze=False,
     )
@@ -113,7 +169,13 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
         axes.tick_params(length=0)
         axes.grid(visible=False)
     axes.set_xticklabels([_LESIONS[name] for name in lesions], rotation=0, fontsize=SMALL_TEXT)
+    figure.suptitle(_title(frame), fontsize=TITLE_TEXT)
     return figure
+
+
+def _title(frame: pd.DataFrame) -> str:
+    types = composition_of(frame)
+    return f"{types} (axis: {axis_of(types)})"
 
 
 def describe_lesion_figure(frame: pd.DataFrame) -> str:
@@ -126,7 +188,7 @@ def describe_lesion_figure(frame: pd.DataFrame) -> str:
             f"{variant}: {rows['clear'].sum()} of {len(rows)} harms have intervals that exclude 0, the largest is "
             f"{worst['harm']:.1f} points ({worst['lesion']} at severity {worst['severity']})"
         )
-    return f"Loss of accuracy by lesion and severity. {'; '.join(texts)}."
+    return f"Loss of accuracy by lesion and severity in {_title(frame)}. {'; '.join(texts)}."
 
 
 def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -> pd.DataFrame:
@@ -136,15 +198,20 @@ def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -
     slots and severities. It is 0 for a map that always prefers the middle.
 
     Args:
-        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set.
+        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set, in one composition.
         maps: "gate" for the blocks' own maps, or "grad_cam", which every network has.
         mask: "tile" or "object".
 
     Returns:
         an outcome frame, see `analysis.outcomes`.
 
+    Raises:
+        InputError: the frame mixes kinds, see `outcomes.check_kinds`, or compositions; or there are no such maps.
+
     """
     check_kinds(frame)
+    if len(frame):
+        composition_of(frame)
     if maps not in _MAPS:
         raise InputError(f"`maps` must be one of {', '.join(map(repr, _MAPS))}, but got {maps!r}.")
     chosen = frame[((frame["map"] == "grad_cam") == (maps == "grad_cam")) & (frame["mask"] == mask)]
@@ -155,16 +222,17 @@ def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -
 def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str = BASELINE) -> Figure:
     """Draw localisation against the gain in accuracy: a panel for the blocks' own maps, and one for Grad-CAM.
 
-    A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds.
+    A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds. The gain is that
+    of the mean accuracy over severities in the same composition; if that was not tested, in `tables.main_types`.
 
     Args:
-        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set.
+        frame: `ledger.frames.localisation_frame` of one study at one preset on one image set, in one composition.
         accuracies: `Ledger.frame` of the same runs.
         baseline: the variant that the others are compared with.
 
     Raises:
-        InputError: a frame mixes kinds, see `analysis.outcomes.check_one_kind`; there are runs, but none of the
-            baseline; or no run has both a measured map and a run of the baseline with the same seed.
+        InputError: a frame mixes kinds, see `analysis.outcomes.check_one_kind`, or compositions; there are runs, but
+            none of the baseline; or no run has both a measured map and a run of the baseline with the same seed.
 
     """
     points = _points(frame, accuracies, baseline)
@@ -182,7 +250,10 @@ def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str 
         axes.set_title(_MAPS[maps], fontsize=MEDIUM_TEXT)
     axes.set_xlabel("enrichment on the tile beyond that elsewhere")
     mark_legend(figure, colours, marks)
-    figure.supylabel(f"points of accuracy above {baseline}")
+    types = _types_of_gain(frame, accuracies)
+    where = "" if types == composition_of(frame) else f" in {types}"
+    figure.supylabel(f"points of accuracy above {baseline}{where}")
+    figure.suptitle(_title(frame), fontsize=TITLE_TEXT)
     return figure
 
 
@@ -193,12 +264,17 @@ def describe_looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, basel
         means = seeds.groupby("variant", sort=False)[["value", "difference"]].mean()
         marks = [f"{name} {row['value']:+.2f} and {row['difference']:+.1f} points" for name, row in means.iterrows()]
         texts.append(f"{_MAPS[maps]}: {', '.join(marks)}")
-    return f"Enrichment beyond the place of the tile, and gain in accuracy. {'; '.join(texts)}."
+    return f"Enrichment beyond the place of the tile, and gain in accuracy, in {_title(frame)}. {'; '.join(texts)}."
+
+
+def _types_of_gain(frame: pd.DataFrame, accuracies: pd.DataFrame) -> str:
+    types = composition_of(frame)
+    return types if types in set(accuracies["types"]) else main_types(accuracies)
 
 
 def _points(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
     """Return localisation and gain of each run, by maps. The baseline gains 0 and has only Grad-CAM's maps."""
-    outcomes = areas(accuracies, main_types(accuracies))
+    outcomes = areas(accuracies, _types_of_gain(frame, accuracies))
     gains = seed_differences(outcomes, baseline)
     nothing = outcomes[outcomes["variant"] == baseline][["variant", "seed"]].assign(difference=0.0)
     gains = pd.concat([nothing, gains])

@@ -6,6 +6,8 @@ from scipy import stats
 
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures import (
+    by_donors,
+    composition_of,
     describe_lesion_figure,
     describe_looking_figure,
     harm_overview,
@@ -123,6 +125,76 @@ def test_the_heat_map_shows_the_harms_and_stars_clear_ones():
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["se", "cbam"]
     text = describe_lesion_figure(make_lesions(HARMS))
     assert "se: 2 of 4 harms have intervals that exclude 0, the largest is 6.5 points (identity at severity 5)" in text
+
+
+TODAY = {
+    "se": {"none": [0, 0], "other_clutter": [0.1, 0.3], "other_image": [0.3, 0.5]},
+    "cbam": {
+        "none": [0, 0], "other_clutter": [1.0, 1.2], "shuffle": [2.0, 2.2], "other_clutter (channel)": [0.4, 0.6],
+        "other_clutter (spatial)": [0.6, 0.8], "shuffle (spatial)": [2.0, 2.2],
+    },
+}  # fmt: skip
+
+
+def test_a_map_that_was_replaced_by_itself_has_a_row_below_its_block():
+    figure = lesion_figure(make_lesions(TODAY).assign(types="mosaic"))
+    panel = figure.axes[0]
+    rows = [label.get_text() for label in panel.get_yticklabels()]
+    assert rows == ["se", "cbam", "cbam: channel map", "cbam: spatial map"]
+    columns = [label.get_text().replace("\n", " ") for label in figure.axes[-1].get_xticklabels()]
+    assert columns == ["other clutter", "other image", "shuffle"]
+    texts = [text.get_text().removesuffix("*") for text in panel.texts]
+    assert texts == ["0.2", "0.4", "1.1", "2.1", "0.5", "0.7", "2.1"]
+    assert figure.get_suptitle() == "mosaic (axis: background)"
+
+
+@pytest.mark.parametrize("types", ["mosaic", "fragments", "fragments+noise"])
+def test_titles_and_descriptions_name_the_composition_and_its_axis(types):
+    title = {
+        "mosaic": "mosaic (axis: background)", "fragments": "fragments (axis: occlusion)",
+        "fragments+noise": "fragments+noise (axis: mixed)",
+    }[types]  # fmt: skip
+    lesions = make_lesions(TODAY).assign(types=types)
+    maps = make_maps({"cbam": {"spatial": [0.3, 0.5]}}).assign(types=types)
+    accuracies = make_accuracies({"baseline": [60, 61], "cbam": [62, 64]})
+    assert lesion_figure(lesions).get_suptitle() == looking_figure(maps, accuracies).get_suptitle() == title
+    assert title in describe_lesion_figure(lesions)
+    assert title in describe_looking_figure(maps, accuracies)
+
+
+def test_the_gain_is_that_in_the_composition_of_the_maps():
+    maps = make_maps({"cbam": {"spatial": [0.3, 0.5]}}).assign(types="mosaic")
+    seen = make_accuracies({"baseline": [60, 61], "cbam": [62, 64]}).assign(types="surround+noise")
+    unseen = make_accuracies({"baseline": [50, 51], "cbam": [57, 59]}).assign(types="mosaic")
+    assert "cbam +0.40 and +7.5 points" in describe_looking_figure(maps, pd.concat([seen, unseen]))
+    assert looking_figure(maps, pd.concat([seen, unseen]))._supylabel.get_text().endswith("above baseline")
+    assert "cbam +0.40 and +2.5 points" in describe_looking_figure(maps, seen)
+    assert looking_figure(maps, seen)._supylabel.get_text().endswith("above baseline in surround+noise")
+
+
+@pytest.mark.parametrize("table", [harm_table, harm_overview, lesion_figure, looking_table, composition_of])
+def test_compositions_are_never_mixed(table):
+    frame = make_maps({"cbam": {"spatial": [0.3]}}) if table is looking_table else make_lesions(TODAY)
+    with pytest.raises(InputError, match=r"of one composition of clutter types, but are of mosaic, fragments\. Choose"):
+        table(pd.concat([frame.assign(types="mosaic"), frame.assign(types="fragments")]))
+
+
+def test_lesions_that_were_measured_in_two_ways_are_never_mixed():
+    old = make_lesions({"cbam": {"none": [0], "mean": [1.0], "other_same_class": [0.5], "other_class": [2.0]}})
+    both = pd.concat([old, make_lesions(TODAY).replace({"run_id": {"cbam0": "cbam0 of today"}})])
+    parts = by_donors(both)
+    assert list(parts) == ["label", "random"]
+    assert set(parts["label"]["lesion"]) == {"none", "mean", "other_same_class", "other_class"}
+    assert set(parts["random"]["variant"]) == {"se", "cbam"}
+    assert list(by_donors(old)) == ["label"]
+    with pytest.raises(InputError, match="measured in one way to be averaged"):
+        harm_table(both)
+    lesion_figure(old)
+    assert [label.get_text() for label in plt.gcf().axes[-1].get_xticklabels()] == [
+        "mean",
+        "same\nclass",
+        "other\nclass",
+    ]
 
 
 def test_localisation_is_what_lies_on_the_own_tile_beyond_that_elsewhere():

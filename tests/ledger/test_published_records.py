@@ -151,7 +151,7 @@ def test_a_changed_default_renames_no_record(today, change, look):
 
 
 def test_another_default_of_the_test_leaves_trained_runs_where_they_are(today, change, look):
-    folder = change("spec/parts.py", r"^    images: PositiveInt = 2000$", "    images: PositiveInt = 500")
+    folder = change("spec/parts.py", r"^    images: PositiveInt = 1000$", "    images: PositiveInt = 500")
     found = look(folder)
     assert found["plans"] == today["plans"]
     assert found["left_out"] == {}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
@@ -36,13 +37,15 @@ def run(monkeypatch, tmp_path):
                 namespace.update({**SHORT, "results": str(tmp_path / "runs"), **given})
         return namespace, "\n".join(said), shown
 
-    return run
+    yield run
+    plt.close("all")
 
 
-def rows_of(variant, seed, gap, harms):
+def rows_of(variant, seed, gap, harms, types=SEEN):
     """Localisation and lesions of one run; what is told apart by seed makes intervals."""
     own, other = 1.2 + gap + 0.01 * seed, 1.2
-    about = {"types": SEEN, "images": 2000}
+    about = {"types": types, "images": 2000}
+    labelled = any("class" in lesion for of in harms.values() for lesion in of)
     maps = [("stage3", "grad_cam")] if variant in ("baseline", "se") else [("stage3.0.slot", "spatial")]
     localisation = [
         Localisation(
@@ -54,7 +57,8 @@ def rows_of(variant, seed, gap, harms):
     ]  # fmt: skip
     lesions = [
         Lesion(
-            lesion=lesion, severity=severity, accuracy=0.5, recalibrated=0.6, harm=harm * (1 + 0.02 * seed),
+            lesion=lesion, severity=severity, accuracy=0.5 - harm,
+            recalibrated=0.4 if labelled or lesion in ("none", "identity") else None, harm=harm * (1 + 0.02 * seed),
             low=harm - 0.01, high=harm + 0.01, **about,
         )
         for severity, by_lesion in harms.items()
@@ -65,16 +69,24 @@ def rows_of(variant, seed, gap, harms):
 
 @pytest.fixture
 def add(tmp_path):
-    def add(variants, seeds):
-        """`variants[name]` is the accuracy at severity 0, enrichment beyond elsewhere, and harms by severity."""
+    def add(variants, seeds, compositions=(SEEN,)):
+        """`variants[name]` is the accuracy at severity 0, enrichment beyond elsewhere, and harms by severity.
+
+        In the second composition accuracies and enrichments are lower, and harms are the same.
+        """
         for planned in Study.load("main").plan("quick", SHAPES, seeds):
             if planned.variant not in variants:
                 continue
             accuracy, gap, harms = variants[planned.variant]
-            localisation, lesions = rows_of(planned.variant, planned.spec.seed, gap, harms)
+            localisation, lesions = [], []
+            for place, types in enumerate(compositions):
+                maps, harmed = rows_of(planned.variant, planned.spec.seed, gap - place, harms, types)
+                localisation += maps
+                lesions += harmed
             noise = 0.001 * (planned.spec.seed * len(planned.variant) % 11)
             accuracies = [
-                Accuracy(types=SEEN, severity=severity, accuracy=accuracy - 0.02 * severity + noise, images=2000)
+                Accuracy(types=types, severity=severity, accuracy=accuracy - 0.02 * severity + noise, images=2000)
+                for types in compositions
                 for severity in range(6)
             ]
             made = Record(
@@ -106,6 +118,34 @@ LOOKS = {
     "cbam": (0.7, 0.3, HURT),
     "spatial": (0.5, 0.0, HURT),
 }
+# Today's records: no donor is chosen by the label, and a kind of map may be replaced by itself.
+COMPOSITIONS = (SEEN, "mosaic", "fragments")
+WHOLE = ("other_clutter", "other_image", "shuffle")
+
+
+def today(hurting, harmless=()):
+    """Harms of today's lesions by severity: some that grow with severity, some that are the same everywhere."""
+    return {
+        severity: {"none": 0.0, **dict.fromkeys(hurting, harm), **dict.fromkeys(harmless, 0.02), "identity": harm}
+        for severity, harm in ((0, 0.01), (5, 0.1))
+    }
+
+
+TODAY = {
+    "baseline": (0.6, 0.0, {}),
+    "static_gate": (0.6, 0.0, today((), WHOLE[:2])),
+    "se": (0.7, 0.0, today(WHOLE[:2])),
+    "cbam": (0.7, 0.3, today((*WHOLE, "other_clutter (spatial)", "shuffle (spatial)"), ("other_clutter (channel)",))),
+    # As a whole the gates are worth something, but not by the places of their own.
+    "cbam+non_local": (
+        0.7, 0.3,
+        today(
+            (*WHOLE, "other_clutter (channel)", "other_clutter (spatial)", "shuffle (spatial)"),
+            ("other_clutter (pairwise)", "shuffle (pairwise)"),
+        ),
+    ),
+    "spatial": (0.7, 0.0, today(WHOLE)),
+}  # fmt: skip
 
 
 def test_the_measures_and_the_control(run, capsys):
@@ -147,11 +187,14 @@ def test_one_seed_concludes_nothing(run, add):
 def test_the_lesions_by_hand(run, capsys):
     namespace, _, shown = run("lesions")
     printed = capsys.readouterr().out
-    shares = ["100%", "75%", "75%", "100%", "25%"]
-    assert [line.split()[-2] for line in printed.splitlines() if line.endswith(" right")] == shares
+    shares = ["75%", "50%", "75%", "25%", "50%"]  # intact, mean, other clutter, other image, no block
+    donors = ["100%", "75%"]  # by the label, by the network's answer
+    assert [line.split()[-2] for line in printed.splitlines() if line.endswith(" right")] == shares + donors
     [table] = [frame for caption, frame in shown.items() if caption.startswith("In %")]
-    assert list(table.index) == ["none", "mean", "other_same_class", "other_class", "shuffle", "identity"]
-    assert namespace["harm"]["mean"] == 0
+    assert list(table.index)[:6] == ["none", "mean", "other_clutter", "other_image", "shuffle", "identity"]
+    assert {"shuffle (spatial)", "other_clutter (channel)"} <= set(table.index)
+    assert list(table.index[table["recalibrated"].notna()]) == ["none", "identity"]
+    assert namespace["harm"]["mean"] == namespace["harm"]["other_clutter"] == namespace["harm"]["other_image"] == 0
 
 
 WIDER = {name: (0.6, 0.0, {}) for name in Study.load("main").controls if name.startswith("wider")}
@@ -182,6 +225,76 @@ def test_the_claim_to_look_needs_all_three(run, add):
     assert "se 4, cbam 4, spatial 4, bam 4, static_gate 4" in caption
     assert f"Exploratory. {Study.load('main').title}: shapes of a test" in caption
     assert "2,000 images in surround+noise at severities 0, 5" in caption
+
+
+def test_todays_records_have_a_section_for_each_composition(run, add):
+    add({**TODAY, **WIDER}, seeds=4, compositions=COMPOSITIONS)
+    add({"bam": (0.7, 0.0, PLACELESS)}, seeds=4)  # a record of the pilot's time
+    _, said, shown = run("lesions")
+    sections = {part.split("**")[0]: part for part in said.split("**Clutter: ")[1:]}
+    assert list(sections) == list(COMPOSITIONS), "background first"
+    assert sections["mosaic"].startswith("mosaic** (axis: background)")
+    of = verdicts(sections[SEEN])
+    assert set(of) == {"se", "cbam", "cbam+non_local", "spatial", "bam"}
+    assert of["cbam"].startswith(
+        "- `cbam`, 4 seeds or more: other_clutter (spatial) does harm: yes; shuffle (spatial) does harm: yes; "
+        "other_clutter (spatial) does more in stronger clutter: yes; "
+    )
+    assert "maps lie more on their own target: yes; better than static_gate: yes;" in of["cbam"]
+    assert of["cbam"].endswith(" The claim that it looks holds.")
+    assert "shuffle (spatial) does more in stronger clutter: yes" in of["cbam+non_local"]
+    assert "shuffle (pairwise) does more in stronger clutter: not shown" in of["cbam+non_local"]
+    assert of["cbam+non_local"].endswith("The claim that it looks is not supported.")
+    assert of["spatial"].startswith(
+        "- `spatial`, 4 seeds or more: other_clutter does harm: yes; shuffle does harm: yes"
+    )
+    assert "maps lie more on their own target: not shown" in of["spatial"]
+    assert of["spatial"].endswith("The claim that it looks is not supported.")
+    assert "other_clutter does harm: yes" in of["se"]
+    assert of["se"].endswith("It weighs no places, and cannot be said to look.")
+    assert "other_image" not in "".join(of.values()), "shown, but not a condition"
+    # On mosaic no map lies on its own target, and its verdicts are its own.
+    assert verdicts(sections["mosaic"])["cbam"].endswith("The claim that it looks is not supported.")
+    assert verdicts(sections["fragments"]) == {}
+    assert "This clutter only occludes: by this page's rules no claim rests on it." in sections["fragments"]
+    # Records of both times are never in one figure.
+    captions = [caption for caption in shown if "Harm in points" in caption]
+    assert len(captions) == 4
+    [old] = [caption for caption in captions if "donors of gates chosen by the label" in caption]
+    assert old.endswith("seeds: bam 4.")
+    assert [line for line in sections[SEEN].splitlines() if "change the accuracy of the intact" in line] == [
+        "- BatchNorm statistics taken at the severity of the test change the accuracy of the intact networks by "
+        "-10.0 to -10.0 points (means over seeds, by variant and severity)."
+    ]
+    titles = [shown[caption].get_suptitle() for caption in captions]
+    assert titles == [
+        f"{SEEN} (axis: background)", f"{SEEN} (axis: background)", "mosaic (axis: background)",
+        "fragments (axis: occlusion)",
+    ]  # fmt: skip
+
+
+def test_the_pilots_page_says_what_a_hint_at_the_class_was_worth(run, add):
+    add(LOOKS, seeds=1)
+    _, said, _ = run("lesions")
+    assert (
+        "- `cbam`, as trained, at the highest severity: gates of its own class change its accuracy by -10.0 points; "
+        "gates of another class change its accuracy by -20.0 points (mean of seeds)."
+    ) in said
+
+
+def test_looking_has_a_section_for_each_composition(run, add):
+    add(TODAY, seeds=3, compositions=COMPOSITIONS)
+    _, said, shown = run("where_does_it_look")
+    sections = {part.split("**")[0]: part for part in said.split("**Clutter: ")[1:]}
+    assert list(sections) == list(COMPOSITIONS)
+    for place, types in enumerate(COMPOSITIONS):
+        assert f"`cbam`, its own maps: enrichment {0.31 - place:+.3f} beyond elsewhere" in sections[types]
+        [means] = [
+            frame for caption, frame in shown.items() if f"images in {types} " in caption and "means over" in caption
+        ]
+        assert means[means["variant"] == "cbam"].iloc[0]["enrichment"] == f"{1.51 - place:.2f} / 1.20"
+        [figure] = [drawn for caption, drawn in shown.items() if f"images in {types} " in caption and "gain" in caption]
+        assert figure.get_suptitle().startswith(f"{types} (axis: ")
 
 
 def test_a_control_that_was_not_run_leaves_the_claim_open(run, add):
