@@ -19,7 +19,7 @@ def _threads_as_before():
 
 
 def make_spec(block, **evaluation):
-    about = {"data": {"name": "shapes"}, "training": {"samples": 1000}, "evaluation": evaluation}
+    about = {"data": {"name": "shapes"}, "training": {"samples": 1000, "batch_size": 20}, "evaluation": evaluation}
     return RunSpec.parse(about | ({"block": block} if block else {}))
 
 

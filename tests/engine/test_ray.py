@@ -180,8 +180,9 @@ def test_a_node_with_a_folder_of_its_own_hands_its_record_over(setting, plan, tm
     elsewhere = replace(setting, results=tmp_path / "node")
     (run,) = plan(setting, baseline={})
     assert run_study([run], elsewhere.with_options(runner="serial")) == {"done": 1}
-    record = Ledger(elsewhere.results).get(run.run_id)
-    task = ("done", record.model_dump_json())
+    there = Ledger(elsewhere.results)
+    record = there.get(run.run_id)
+    task = ("done", record.model_dump_json(), there.answers_path(run.run_id).read_bytes())
 
     class Ray:
         def get(self, given):
@@ -190,7 +191,9 @@ def test_a_node_with_a_folder_of_its_own_hands_its_record_over(setting, plan, tm
     cluster = ray_runner.RayCluster(setting, 1)
     cluster._ray = Ray()
     assert cluster._outcome(run, task) == "done"
-    assert Ledger(setting.results).get(run.run_id) == record
+    here = Ledger(setting.results)
+    assert here.get(run.run_id) == record
+    assert here.answers(record).images(record.accuracy[0].condition) == record.accuracy[0].images
 
 
 def test_a_run_that_is_lost_again_and_again_without_progress_is_given_up(setting, plan):
