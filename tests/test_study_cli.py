@@ -233,6 +233,21 @@ def test_networks_leave_as_files_with_a_card(study, ledger, tmp_path):
     assert "must be done, but is diverged: there is no network to export" in refused.output
 
 
+def test_counting_begins_with_the_first_seed_of_a_study(study, tmp_path):
+    """The headline's baseline has seed 0, so a study with the same baseline from seed 1 on has none of its runs."""
+    own = "title: t\nquestion: q\nvariants: {baseline: {}}\n"
+    (tmp_path / "zero.yaml").write_text(own)
+    (tmp_path / "one.yaml").write_text(f"{own}first_seed: 1\n")
+    out = tmp_path / "out"
+    done = study("networks", "--out", out, name=tmp_path / "zero.yaml")
+    assert done.exit_code == 0, done.output
+    refused = study("networks", "--out", out, name=tmp_path / "one.yaml")
+    assert "no run of baseline with seed 1 at preset 'smoke' is in" in " ".join(refused.output.split())
+    status = study("status", "--seeds", 2, name=tmp_path / "one.yaml").output
+    assert [line.split()[3] for line in status.splitlines() if "  seed " in line] == ["1", "2"]
+    assert "(3 means the seeds 1, 2 and 3)" in study("status", "--seeds", 0, name=tmp_path / "one.yaml").output
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

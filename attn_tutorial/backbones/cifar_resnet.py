@@ -1,5 +1,6 @@
 """The CIFAR ResNet of basic units, with a slot for an attention block in each unit."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -148,6 +149,7 @@ def resnet(
     widths: tuple[int, int, int] | None = None,
     oracle: bool = False,
     pooling: Pooling = "mean",
+    norm_gain: float = 1.0,
 ) -> ResNet:
     """Build a CIFAR ResNet, with an attention block in the slots of the given stages.
 
@@ -185,6 +187,8 @@ def resnet(
             the mask
         pooling: how the last features become one vector: "mean" over the places; "max", their largest value;
             "attention", a mean that a learned query weighs, see `pooling.AttentionPool`. An oracle needs "mean"
+        norm_gain: γ of each unit's last BatchNorm (`norm2`) at the start, above 0. 0.5 damps every branch as a gate of
+            one half does, in a network without gates. It draws no random number and changes no other weight
 
     """
     units, rest = divmod(depth - 2, 6)
@@ -198,6 +202,8 @@ def resnet(
         raise ValueError(
             f"pooling must be 'mean' for an oracle, whose mean is taken over the mask, but got {pooling!r}."
         )
+    if not 0 < norm_gain < math.inf:
+        raise ValueError(f"norm_gain must be a finite number above 0, but got {norm_gain}. 1.0 is the usual start.")
     stages = STAGES if stages is None else stages
     for number in stages:
         check_choice("stage", number, STAGES)
@@ -206,6 +212,9 @@ def resnet(
     if block is None and block_options:
         raise ValueError(f"block_options need a block, but got {dict(block_options)} without one. Name the block too.")
     model = ResNet(units, widths or (width, 2 * width, 4 * width), stem, position, num_classes, oracle, pooling)
+    for unit in model.modules():
+        if isinstance(unit, BasicUnit):
+            nn.init.constant_(unit.norm2.weight, norm_gain)
     if block is not None:
         with torch.random.fork_rng(devices=[]):
             for number in stages:

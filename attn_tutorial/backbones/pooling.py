@@ -32,8 +32,8 @@ class AttentionPool(nn.Module):
     """Weighted mean over the places: one learned query says how much each place counts. (B, C, H, W) -> (B, C).
 
     The weights are the softmax over the places of the product of the query and the features there. The query starts at
-    zero, so the pooling starts as the mean. It has C parameters. Scores, weights and the sum are computed in float32,
-    under autocast too; the output has the type of x.
+    zero, so the pooling starts as the mean. It has C parameters. Scores, weights and the sum are computed in float32
+    (in float64 if x is), under autocast too; the output has the type of x.
 
     Source: the pooling of GCNet's block (Cao et al., 2019, section 3.3, arXiv 1904.11492) at the network's end.
 
@@ -44,8 +44,9 @@ class AttentionPool(nn.Module):
         self.query = nn.Parameter(torch.zeros(channels))
 
     def weights(self, x: Features) -> Float[Tensor, "batch 1 height width"]:
-        """Return how much each place counts, float32; they sum to 1."""
-        scores = (x.float() * self.query.float()[:, None, None]).sum(1, keepdim=True)
+        """Return how much each place counts, in float32 (float64 if `x` is); they sum to 1."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        scores = (x.to(wide) * self.query.to(wide)[:, None, None]).sum(1, keepdim=True)
         return scores.flatten(2).softmax(2).unflatten(2, x.shape[2:])
 
     def forward(self, x: Features) -> Vectors:

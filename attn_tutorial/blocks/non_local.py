@@ -14,6 +14,7 @@ from attn_tutorial.blocks.non_local_kernels import (
     as_tokens,
     dot_sum,
     map_is_cheaper,
+    mean_of_all,
     rectified_sum,
     softmax_sum,
 )
@@ -27,6 +28,8 @@ class NonLocal(AttentionBlock):
     - "gaussian": a_ij = softmax_j(s · x_iᵀ x_j), without θ and φ
     - "dot": a_ij = s · θ(x_i)ᵀ φ(x_j) / M
     - "concat": a_ij = relu(wᵀ [θ(x_i); φ(x_j)]) / M
+    - "uniform": a_ij = 1 / M, without θ and φ: every place collects the plain mean. It compares nothing, and is the
+      control that shows what the rest of the block does
 
     With sub_sample, the places j are those of x after a 2×2 max pooling, M = ⌈H/2⌉·⌈W/2⌉. (The equation pools x; the
     authors' code pools φ and g.)
@@ -39,18 +42,20 @@ class NonLocal(AttentionBlock):
     forms compare scores s · θ(x_i)ᵀ φ(x_j). Where these are above 10⁷, with features in the thousands, float32 rounds
     them to whole numbers: the gradients are inexact, and above 10⁹ they may be infinite.
 
-    Parameters: 4Ci + 3i + C (gaussian 2Ci + i + C; concat 2i more), and 2C for the norm; with i = C/2,
-    2C² + 2.5C + 2C. Training needs more than one place in the batch, as batch normalisation does.
+    Parameters: 4Ci + 3i + C (gaussian and uniform 2Ci + i + C; concat 2i more), and 2C for the norm; with i = C/2,
+    2C² + 2.5C + 2C. Training needs more than one place in the batch, as batch normalisation does; "uniform", whose
+    places collect the same, needs more than one image.
 
     Source: Wang, Girshick, Gupta, He, Non-local Neural Networks, 2018, section 3 (equation 1; Gaussian 2,
     embedded 3, dot 4, concatenation 5; the block 6; sub-sampling 3.3); zero_init in section 4.1 (arXiv 1711.07971).
+    "uniform" is a control of this project's study.
 
     Args:
         channels: C
         pairwise: how two places are compared
         inner: i, the width of θ, φ and g; by default ⌊C/2⌋, and at least 1
         scale: s, 1/√width of the compared vectors ("inner"), 1/√C ("channels", as in timm) or 1 ("none",
-            as in the paper); "concat" has none
+            as in the paper); "concat" and "uniform" have none
         zero_init: start the norm's scale at zero, so that the untrained block is the identity
         sub_sample: collect from a quarter of the places
 
@@ -61,12 +66,12 @@ class NonLocal(AttentionBlock):
 
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__(channels, **options)
-        gaussian = self.chosen.pairwise == "gaussian"
+        embeds = self.chosen.pairwise not in ("gaussian", "uniform")
         inner = self.chosen.inner or max(channels // 2, 1)
-        compared = channels if gaussian else inner
+        compared = inner if embeds else channels
         self.scale = 1 / math.sqrt({"inner": compared, "channels": channels, "none": 1}[self.chosen.scale])
-        self.theta = nn.Identity() if gaussian else EachPlace(channels, inner)
-        self.phi = nn.Identity() if gaussian else EachPlace(channels, inner)
+        self.theta = EachPlace(channels, inner) if embeds else nn.Identity()
+        self.phi = EachPlace(channels, inner) if embeds else nn.Identity()
         self.g = EachPlace(channels, inner)
         self.out = EachPlace(inner, channels)
         self.norm = nn.BatchNorm2d(channels)
@@ -101,6 +106,8 @@ class NonLocal(AttentionBlock):
         return here, here if self.pool is None else as_tokens(self.pool(x))
 
     def _weights(self, here: Tokens, there: Tokens) -> Tensor:
+        if self.chosen.pairwise == "uniform":
+            return here.new_ones(here.shape[0], here.shape[1], there.shape[1]) / there.shape[1]  # B, N, M
         if self.chosen.pairwise == "concat":
             a, b = self._compare(here, there)
             return torch.relu(a[:, :, None] + b[:, None, :]) / b.shape[1]  # B, N, M
@@ -122,6 +129,8 @@ class NonLocal(AttentionBlock):
             # The weights of a place sum to 1, so g may follow the average. It does, because the kernels that save
             # memory want queries, keys and values of one width.
             return self.g(softmax_sum(here, there, there, self.scale))
+        if self.chosen.pairwise == "uniform":
+            return mean_of_all(self.g(there), here)
         if self.chosen.pairwise == "dot":
             return dot_sum(self.phi(there), self.g(there), self.theta(here), self.scale)
         return rectified_sum(*self._compare(here, there), self.g(there))

@@ -38,6 +38,8 @@ def as_tokens(x: Features) -> Tokens:
 
 def map_is_cheaper(pairwise: Pairwise, here: Tokens, there: Tokens, inner: int) -> bool:
     """Return whether the map of `here` and `there` costs less than its kernel, whose values are `inner` wide."""
+    if pairwise == "uniform":
+        return False  # its kernel is one mean
     if torch.compiler.is_exporting():
         return False  # the sizes of an exported graph are free, so it cannot choose
     if pairwise in ("embedded", "gaussian"):
@@ -65,6 +67,11 @@ def _softmax_sum_of_one_image(query: Tensor, key: Tensor, value: Tensor, scale: 
     halves = F.pad(query, (0, 0, 0, places % 2)).unflatten(2, (2, -1)).squeeze(1)  # 1, 2 heads, ⌈N/2⌉, width
     key, value = key.expand(-1, 2, -1, -1), value.expand(-1, 2, -1, -1)
     return F.scaled_dot_product_attention(halves, key, value, scale=scale).flatten(1, 2)[:, :places]
+
+
+def mean_of_all(value: Tokens, here: Tokens) -> Tokens:
+    """Return Σ_j v_j / M for values (B, M, i), the same at each of the N places of `here` (B, N, C)."""
+    return value.mean(1, keepdim=True).expand(-1, here.shape[1], -1).contiguous()  # each place's features side by side
 
 
 def dot_sum(key: Tokens, value: Tokens, query: Tokens, scale: float) -> Tokens:

@@ -26,7 +26,7 @@ Fusion = Literal["add", "scale"]
 Gate = Literal["sigmoid", "tanh", "relu"]
 Kernel = Literal[3, 7]
 Order = Literal["channel-spatial", "spatial-channel", "parallel"]
-Pairwise = Literal["embedded", "gaussian", "dot", "concat"]
+Pairwise = Literal["embedded", "gaussian", "dot", "concat", "uniform"]
 Pools = Literal["avg", "max", "both"]
 Scale = Literal["inner", "channels", "none"]
 Squeeze = Literal["avg", "max"]
@@ -117,9 +117,11 @@ class NonLocalOptions(BlockOptions):
     sub_sample: bool = False
 
     @model_validator(mode="after")
-    def _concat_has_no_scale(self) -> Self:
+    def _some_forms_have_no_scale(self) -> Self:
         if self.pairwise == "concat" and self.scale != "inner":
             raise ValueError(f"pairwise='concat' learns its own scale, but got scale={self.scale!r}: leave scale out")
+        if self.pairwise == "uniform" and self.scale != "inner":
+            raise ValueError(f"pairwise='uniform' has no scores, but got scale={self.scale!r}: leave scale out")
         return self
 
 
@@ -172,6 +174,13 @@ class StaticGateOptions(BlockOptions):
     at_start: AtStart = "half"
 
 
+class StaticSpatialOptions(BlockOptions):
+    """Options of `static_spatial`."""
+
+    cells: PositiveInt = 6
+    at_start: AtStart = "half"
+
+
 class NoOptions(BlockOptions):
     """For `random_gate` and `identity`, which have no options."""
 
@@ -205,6 +214,7 @@ PACKAGE_BLOCKS = {
     "se+non_local": PackageBlock("combination.SENonLocal", CombinationOptions, version=1),
     "cbam+non_local": PackageBlock("combination.CBAMNonLocal", CombinationOptions, version=1),
     "static_gate": PackageBlock("controls.StaticGate", StaticGateOptions, version=1),
+    "static_spatial": PackageBlock("controls.StaticSpatial", StaticSpatialOptions, version=1),
     "random_gate": PackageBlock("controls.RandomGate", NoOptions, version=1),
     "identity": PackageBlock("controls.Identity", NoOptions, version=1),
 }

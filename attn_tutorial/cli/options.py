@@ -59,7 +59,7 @@ preset = click.option("--preset", default="quick", show_default=True, help="At w
 preset_data = click.option("--data", "images", help=f"{_DATA_HELP} By default the preset chooses.")
 planned = together(
     preset,
-    click.option("--seeds", type=int, help="How many seeds. By default the preset says."),
+    click.option("--seeds", type=int, help="How many seeds, from the study's first on. By default the preset says."),
     root,
     preset_data,
     results,

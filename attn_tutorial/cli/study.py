@@ -134,26 +134,30 @@ def export_results(
 @shared.study_name
 @shared.together(shared.preset, shared.root, shared.preset_data, shared.results)
 @click.option("--variant", "variants", multiple=True, help="Whose network; repeatable.  [default: all that are done]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed of the runs.")
+@click.option("--seed", type=click.IntRange(0), help="The seed of the runs.  [default: the study's first one]")
 @click.option("--out", type=shared.Folder(), required=True, help="Folder for the files and a model card.")
 def networks(
-    name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...], seed: int,
-    out: Path,
+    name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...],
+    seed: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Write trained networks of study NAME as ONNX files, which also return the attention maps, with a model card.
 
     A run leaves its weights in RESULTS/weights.
     """
     from attn_tutorial.datasets import load_images
+    from attn_tutorial.engine.images import prepare_images
     from attn_tutorial.ledger import Ledger
     from attn_tutorial.ledger.onnx import export_networks
     from attn_tutorial.study import Study
 
-    planned, prepared, source = _planned_runs(name, preset, seed + 1, root, images)
-    known = list(Study.load(name).variants)
+    loaded = Study.load(name)
+    prepared, source = prepare_images(images, root, preset)
+    seed = loaded.first_seed if seed is None else seed
+    planned = loaded.plan_seeds(preset, prepared, [seed])
+    known = list(loaded.variants)
     if unknown := [variant for variant in variants if variant not in known]:
         raise click.UsageError(f"--variant must be one of {', '.join(known)}, but got {unknown[0]!r}.")
-    chosen = [run for run in planned if run.spec.seed == seed and (not variants or run.variant in variants)]
+    chosen = [run for run in planned if not variants or run.variant in variants]
     ledger = Ledger(results)
     records = [(run.variant, ledger.get(run)) for run in chosen]
     named = [(name, record) for name, record in records if record]

@@ -26,7 +26,7 @@ def start_study(
     Args:
         study: its name, or a study of your own.
         preset: at what scale.
-        seeds: how many seeds; the preset's number by default.
+        seeds: how many seeds, from the study's first one on; the preset's number by default.
         data: see `prepare_images`.
         results: folder of the records.
         root: the folder that contains `raw/`.

@@ -31,6 +31,7 @@ BLOCK_STYLES = {
     "se+non_local": ("*", "#3d8fe0", "#2a68a4", "#5296e1"),
     "cbam+non_local": ("p", "#b5811a", "#855e10", "#b98a43"),
     "static_gate": ("X", "#f53bfe", "#aa26b0", "#f23afb"),
+    "static_spatial": ("h", "#b0459a", "#a7308f", "#c16eb1"),
     "random_gate": ("H", "#a3749f", "#7e597b", "#ad87a9"),
     "wider": ("d", "#66809c", "#52677e", "#8294aa"),
 }
@@ -43,7 +44,7 @@ _OTHER_COLOURS = ("#5f8a2f", "#c4566a", "#4f8f9f")  # of a variant whose name be
 # together stand in one group: the place in it gives the marker and the shade.
 _OPTIONS = (
     ("half", "identity", "standard", "pre", "post",
-     "1×", "3×", "half 1×", "half 3×", "identity 1×", "identity 3×"),
+     "1×", "3×", "half 1×", "half 3×", "identity 1×", "identity 3×", "all backgrounds", "gain half"),
     ("clean", "seen types", "all types"),
     ("channel-spatial", "sequential", "spatial-channel", "parallel"),
     ("adaptive kernel", "kernel 1", "kernel 3", "kernel 5", "kernel 7", "kernel 9"),
@@ -53,7 +54,7 @@ _OPTIONS = (
     ("sum", "product", "max", "avg"),
     ("dilation 1", "dilation 2", "dilation 4"),
     ("attention add", "attention scale", "avg add", "avg scale"),
-    ("embedded", "gaussian", "dot", "concat"),
+    ("embedded", "gaussian", "dot", "concat", "uniform"),
     ("stages 3", "stages 2+3", "stages 1+2+3"),
     ("stage 1", "stage 2", "stage 3", "stage 1+2+3"),
     ("sigmoid", "tanh", "relu"),
@@ -61,7 +62,9 @@ _OPTIONS = (
     ("λ 1e-06", "λ 0.0001", "λ 0.01", "λ 1.0"),
     ("cbam's parameters", "cbam's flops", "non_local's parameters", "non_local's flops"),
     ("tile_removed", "tile_removed_other_classes", "severity_0_only", "severity_0_only_blank", "oracle gate",
-     "wrong oracle"),
+     "wrong oracle", "attention pooling", "supervised gate"),
+    ("0.01", "0.05", "0.2", "0.8", "lr 0.01", "lr 0.05", "lr 0.2", "lr 0.8", "lr 3.2",
+     "supervised gate 0.1", "supervised gate 1.0", "supervised gate 10.0"),
     ("width 32, ⅔×", "width 32, 1×", "width 48, ½×", "ResNet-14, ½×", "ResNet-20, ⅓×", "canvas 64, ⅔×"),
     ("a sixth", "a third", "two thirds"),
     ("as it is", "conv_lr 0.04", "conv_lr 0.16", "lr 0.02", "lr 0.1", "label_smoothing 0", "label_smoothing 0.2",

@@ -21,11 +21,12 @@ class Held:
 def held_in(study: Study, ledger: Ledger) -> list[Held]:
     """List the recorded runs of a study, apart by preset, images and backbone, because such runs are never pooled.
 
-    The runs have the ids of their records.
+    The runs have the ids of their records. Seeds before the study's first one are left out, although records of other
+    studies may have them.
     """
     records = list(ledger)
     kinds = {(record.preset, record.data.fingerprint): record.data for record in records}
-    seeds = sorted({record.spec.seed for record in records})
+    seeds = sorted({record.spec.seed for record in records if record.spec.seed >= study.first_seed})
     held = []
     for (preset, _), images in kinds.items():
         if preset not in preset_names():

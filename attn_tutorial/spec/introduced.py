@@ -54,6 +54,7 @@ INTRODUCED: dict[str, Any] = {
     "evaluation.secondary": [],
     "evaluation.secondary_images": 2000,
     "evaluation.look.types": None,
+    "backbone.norm_gain": 1.0,
 }
 """By path of the field, as JSON values."""
 

@@ -116,6 +116,8 @@ class BackboneSpec(Part):
     """Channels of the three stages; the stem has as many as the first. By default width, 2·width and 4·width."""
     pooling: Literal["mean", "max", "attention"] = "mean"
     """How the last features become one vector: `backbones.pooling` describes the three."""
+    norm_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """γ of each unit's last BatchNorm at the start of the training."""
 
     @field_validator("stem_trained", mode="after")
     @classmethod

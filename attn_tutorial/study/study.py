@@ -54,6 +54,9 @@ class Study(Part):
     """Axes, which make more variants."""
     seeds: Annotated[PositiveInt | dict[str, PositiveInt], BeforeValidator(_seed_counts)] = Field(default_factory=dict)
     """The largest number of seeds, for all variants or by variant, unless the user asks for a number of seeds."""
+    first_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed that counting starts with: three seeds from 10 on are 10, 11 and 12. Give another one where the seeds
+    from 0 on were used to choose something, such as a learning rate."""
 
     @model_validator(mode="after")
     def _with_variants_of_the_grids(self) -> Self:
@@ -128,16 +131,21 @@ class Study(Part):
     def plan(self, preset: str, images: Prepared | Images, seeds: int | None = None) -> list[PlannedRun]:
         """List the runs at a preset on given images; all variants of the first seed come first.
 
-        `seeds` is a count: 3 means the seeds 0, 1 and 2, so a larger count contains the runs of a smaller one. By
-        default it is the preset's count, or a smaller one if the study has one.
+        `seeds` is a count: 3 means the study's first seed and the two after it, which are 0, 1 and 2 in most studies.
+        So a larger count contains the runs of a smaller one. By default it is the preset's count, or a smaller one if
+        the study has one.
         """
         count = Preset.load(preset).seeds if seeds is None else seeds
         if type(count) is not int or count < 1:
+            first = self.first_seed
             raise SpecError(
-                f"seeds must be a whole number of at least 1 (3 means the seeds 0, 1 and 2), but got {seeds!r}."
+                f"seeds must be a whole number of at least 1 (3 means the seeds {first}, {first + 1} and {first + 2}), "
+                f"but got {seeds!r}."
             )
-        runs = self.plan_seeds(preset, images, range(count))
-        return runs if seeds is not None else [run for run in runs if run.spec.seed < self._most_seeds(run, count)]
+        runs = self.plan_seeds(preset, images, range(self.first_seed, self.first_seed + count))
+        if seeds is not None:
+            return runs
+        return [run for run in runs if run.spec.seed < self.first_seed + self._most_seeds(run, count)]
 
     def _most_seeds(self, run: PlannedRun, count: int) -> int:
         return self.seeds.get(run.variant, count) if isinstance(self.seeds, dict) else self.seeds

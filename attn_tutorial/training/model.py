@@ -43,6 +43,7 @@ def build_network(spec: RunSpec, classes: int) -> ResNet:
             num_classes=classes,
             oracle=spec.oracle is not None,
             pooling=spec.backbone.pooling,
+            norm_gain=spec.backbone.norm_gain,
         )
     if spec.backbone.stem_trained:
         model.get_parameter("stem.0.weight").requires_grad_(True)

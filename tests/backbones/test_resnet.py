@@ -153,6 +153,31 @@ def test_everything_but_the_frozen_stem_gets_a_gradient(name, position):
     assert missing == ["stem.0.weight"]
 
 
+@pytest.mark.parametrize("block", [None, "cbam"])
+@pytest.mark.parametrize("depth", [8, 14])
+def test_norm_gain_starts_the_last_norm_of_every_unit_and_nothing_else(block, depth):
+    def build(**arguments):
+        torch.manual_seed(7)
+        model = resnet(depth, 16, stem="whiten4", block=block, **arguments)
+        return model.state_dict(), torch.rand(3)
+
+    (usual, drawn), (same, _), (half, drawn_too) = build(), build(norm_gain=1.0), build(norm_gain=0.5)
+    assert torch.equal(drawn, drawn_too)
+    gains = [key for key in usual if key.endswith(".norm2.weight")]
+    assert len(gains) == (depth - 2) // 2
+    assert all(torch.equal(same[key], value) for key, value in usual.items())
+    assert all((half[key] == 0.5).all() and (usual[key] == 1).all() for key in gains)
+    assert all(torch.equal(half[key], value) for key, value in usual.items() if key not in gains)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_a_gain_of_one_half_starts_as_a_gate_of_one_half(training):
+    """On the branch before the addition: `static_gate` is σ(0) = 1/2 there. Halving loses no bit."""
+    gated = seeded(block="static_gate", position="standard").train(training)
+    assert torch.equal(seeded(norm_gain=0.5).train(training)(images()), gated(images()))
+    assert not torch.equal(seeded().train(training)(images()), gated(images()))
+
+
 def test_channels_last_stays_channels_last_through_the_network():
     model = seeded(block="cbam").to(memory_format=torch.channels_last)
     formats = []
@@ -190,6 +215,11 @@ def test_compiled_network_equals_eager():
         ({"block": "se", "block_options": {"reductoin": 4}}, "Did you mean 'reduction'"),
         ({"block_options": {"reduction": 4}}, "block_options need a block, but got .* without one"),
         ({"width": 8, "block": "se"}, "8 channels with reduction 16"),
+        ({"norm_gain": 0.0}, "norm_gain must be a finite number above 0, but got 0.0"),
+        ({"norm_gain": -1.0}, "norm_gain must be a finite number above 0, but got -1.0"),
+        ({"norm_gain": float("inf")}, "norm_gain must be a finite number above 0, but got inf"),
+        ({"norm_gain": float("nan")}, "norm_gain must be a finite number above 0, but got nan"),
+        ({"pooling": "avg"}, "pooling must be one of mean, max, attention, but got 'avg'"),
     ],
     ids=str,
 )

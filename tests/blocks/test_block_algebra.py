@@ -8,12 +8,12 @@ from torch import nn
 
 from attn_tutorial.blocks import build_block
 
-PAIRWISE = ("embedded", "gaussian", "dot", "concat")
+PAIRWISE = ("embedded", "gaussian", "dot", "concat", "uniform")
 PAIRWISE_AND_SCALE = [
     (pairwise, scale)
     for pairwise in PAIRWISE
     for scale in ("inner", "channels", "none")
-    if pairwise != "concat" or scale == "inner"
+    if pairwise not in ("concat", "uniform") or scale == "inner"
 ]
 
 
@@ -58,6 +58,8 @@ def test_non_local_equals_its_definition_place_by_place(pairwise, scale, sub_sam
             if pairwise == "concat":
                 both = [torch.cat([block.theta(here), block.phi(there)]) for there in others]
                 scores = torch.stack([torch.relu(block.compare.weight[0] @ each) for each in both])
+            elif pairwise == "uniform":
+                scores = torch.ones(len(others), dtype=torch.float64)
             else:
                 scores = torch.stack([factor * block.theta(here) @ block.phi(there) for there in others])
             weights = scores.softmax(0) if pairwise in ("embedded", "gaussian") else scores / len(others)
@@ -89,7 +91,28 @@ def test_sums_of_many_places_in_bfloat16_stay_near():
     assert (out - expected).abs().max() < 0.05 * expected.abs().max()
 
 
-@pytest.mark.parametrize("pairwise", ["embedded", "gaussian"])
+@pytest.mark.parametrize("sub_sample", [False, True], ids=["all", "sub-sampled"])
+def test_uniform_non_local_collects_the_plain_mean(sub_sample):
+    """By the mean of x over its places: g and the output projection are linear, so their order does not matter."""
+    block, x = randomised("non_local", 6, pairwise="uniform", sub_sample=sub_sample), features(2, 6, 5, 4)
+    pooled = nn.functional.max_pool2d(x, 2, ceil_mode=True) if sub_sample else x
+    collected = block.out(block.g(pooled.mean((2, 3))))[:, :, None, None].expand_as(x)
+    torch.testing.assert_close(block(x), x + block.norm(collected))
+    places = 6 if sub_sample else 20
+    expected = torch.full((2, 20, places), 1 / places, dtype=torch.float64)
+    assert torch.equal(block.attention(x)["pairwise"], expected)
+
+
+def test_uniform_non_local_has_the_weights_of_the_other_forms_but_for_the_comparison():
+    shapes = {
+        form: {key: value.shape for key, value in build_block("non_local", 8, pairwise=form).state_dict().items()}
+        for form in ("uniform", "embedded")
+    }
+    kept = {key: shape for key, shape in shapes["embedded"].items() if not key.startswith(("theta.", "phi."))}
+    assert shapes["uniform"] == kept
+
+
+@pytest.mark.parametrize("pairwise", ["embedded", "gaussian", "uniform"])
 def test_weights_of_a_place_sum_to_one(pairwise):
     weights = build_block("non_local", 8, pairwise=pairwise).attention(torch.randn(2, 8, 4, 3))["pairwise"]
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 12))
@@ -305,3 +328,31 @@ def test_random_gates_are_drawn_once_and_kept():
     assert not torch.equal(gates, other.attention(x)["channel"][:1])
     other.load_state_dict(block.state_dict())
     assert torch.equal(other(x), block(x))
+
+
+@pytest.mark.parametrize("at_start", ["half", "identity"])
+@pytest.mark.parametrize("size", [(3, 3), (6, 6), (5, 7), (12, 9), (1, 1), (2, 20)], ids=str)
+def test_static_spatial_lays_its_grid_over_the_features(size, at_start):
+    """Bilinear interpolation by hand: the middle of a place lies among the middles of the cells, or beyond the last."""
+    block, x = randomised("static_spatial", 4, cells=3, at_start=at_start), features(2, 4, *size)
+
+    def between(place, places):
+        """The two nearest cells along an axis, each with its weight."""
+        at = min(max((place + 0.5) * 3 / places - 0.5, 0), 2)
+        first = min(int(at), 1)
+        return ((first, 1 - (at - first)), (first + 1, at - first))
+
+    for row in range(size[0]):
+        for column in range(size[1]):
+            logit = sum(
+                by_row * by_column * block.logits[0, 0, i, j]
+                for i, by_row in between(row, size[0])
+                for j, by_column in between(column, size[1])
+            )
+            gate = torch.sigmoid(logit) * (2 if at_start == "identity" else 1)
+            torch.testing.assert_close(block(x)[:, :, row, column], gate * x[:, :, row, column])
+
+
+def test_static_spatial_has_one_number_for_each_place_of_its_own_size():
+    block = randomised("static_spatial", 4, cells=5)
+    assert torch.equal(block.attention(features(2, 4, 5, 5))["spatial"], block.logits.sigmoid().expand(2, -1, -1, -1))

@@ -31,10 +31,12 @@ VARIANTS = [
     ("non_local", {"zero_init": False, "pairwise": "gaussian", "inner": 5}),
     ("non_local", {"zero_init": False, "pairwise": "dot", "scale": "none"}),
     ("non_local", {"zero_init": False, "pairwise": "concat"}),
+    ("non_local", {"zero_init": False, "pairwise": "uniform"}),
     ("non_local", {"zero_init": False, "sub_sample": True}),
     ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "gaussian"}),
     ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "dot"}),
     ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "concat", "inner": 5}),
+    ("non_local", {"zero_init": False, "sub_sample": True, "pairwise": "uniform"}),
     ("global_context", {"reduction": 4}),
     ("global_context", {"pool": "avg", "reduction": 8}),
     ("global_context", {"fusion": "scale", "reduction": 4}),
@@ -53,6 +55,8 @@ VARIANTS = [
     ("cbam+non_local", {"arrangement": "parallel", "at_start": "identity"}),
     ("static_gate", {}),
     ("static_gate", {"at_start": "identity"}),
+    ("static_spatial", {}),
+    ("static_spatial", {"cells": 4, "at_start": "identity"}),
     ("random_gate", {}),
     ("identity", {}),
 ]
@@ -80,6 +84,7 @@ MAPS = {
     "channel": {"channel"},
     "spatial": {"spatial"},
     "static_gate": {"channel"},
+    "static_spatial": {"spatial"},
     "random_gate": {"channel"},
     "identity": set(),
 }
@@ -132,7 +137,9 @@ def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape
     out = block(x)
     maps = block.attention(x)
     assert out.shape == x.shape
-    assert_near(out, block.apply_attention(x, maps))
+    # One image collects one mean at all its places. BatchNorm in training then magnifies what is left: rounding.
+    alone = options.get("pairwise") == "uniform" and training and len(x) == 1
+    assert_near(out, block.apply_attention(x, maps), 1e-4 if alone else 1e-5)
     assert set(maps) == MAPS[name]
     for kind, each in maps.items():
         assert tuple(each.shape) == MAP_SHAPES["sub-sampled " * ("sub_sample" in options) + kind](*shape)

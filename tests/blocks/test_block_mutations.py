@@ -71,6 +71,12 @@ MUTATIONS = {
         "nn.MaxPool2d(2)",
         "blocks/test_block_algebra.py::test_non_local_equals_its_definition_place_by_place",
     ),
+    "non_local without comparing, with a sum in place of the mean": (
+        "blocks/non_local_kernels.py",
+        "value.mean(1, keepdim=True)",
+        "value.sum(1, keepdim=True)",
+        "blocks/test_block_algebra.py::test_uniform_non_local_collects_the_plain_mean",
+    ),
     "global_context with a softmax over nothing": (
         "blocks/global_context.py",
         ".softmax(2)",
@@ -118,6 +124,12 @@ MUTATIONS = {
         "nn.Parameter(torch.zeros(1, channels, 1, 1))",
         "nn.Parameter(torch.full((1, channels, 1, 1), 1e-6))",
         "blocks/test_block_start.py::test_identity_at_the_start_is_exact",
+    ),
+    "static_spatial with rows and columns exchanged": (
+        "blocks/controls.py",
+        "F.interpolate(widened(self.logits), ",
+        "F.interpolate(widened(self.logits).mT, ",
+        "blocks/test_block_algebra.py::test_static_spatial_lays_its_grid_over_the_features",
     ),
     "random_gate that is not saved": (
         "blocks/controls.py",

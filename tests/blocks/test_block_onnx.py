@@ -15,7 +15,7 @@ class SideBySide(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        forms = [{"pairwise": form, "sub_sample": form != "dot"} for form in ("gaussian", "dot", "concat")]
+        forms = [{"pairwise": form, "sub_sample": form != "dot"} for form in ("gaussian", "dot", "concat", "uniform")]
         self.names = [*BLOCK_NAMES, *(f"non_local {form['pairwise']}" for form in forms)]
         self.blocks = nn.ModuleList(build_block(name, CHANNELS) for name in BLOCK_NAMES)
         self.blocks.extend(build_block("non_local", CHANNELS, **form) for form in forms)

@@ -163,7 +163,10 @@ def coordinate_parameters(c, r, k):
         ("non_local", {}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c),
         ("non_local", {"pairwise": "dot"}, lambda c, r, k: 2 * c * c + 5 * c // 2 + 2 * c),
         ("non_local", {"pairwise": "gaussian"}, lambda c, r, k: c * c + c // 2 + c + 2 * c),
+        ("non_local", {"pairwise": "uniform"}, lambda c, r, k: c * c + c // 2 + c + 2 * c),
         ("static_gate", {}, lambda c, r, k: c),
+        ("static_spatial", {}, lambda c, r, k: 6 * 6),
+        ("static_spatial", {"cells": 4}, lambda c, r, k: 16),
     ],
 )
 def test_parameter_formulas(name, options, expected):

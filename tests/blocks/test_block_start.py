@@ -13,6 +13,8 @@ IDENTITIES = [(name, {"at_start": "identity"}) for name in GATES] + [
     ("non_local", {}),
     ("non_local", {"pairwise": "dot"}),
     ("non_local", {"pairwise": "concat", "sub_sample": True}),
+    ("non_local", {"pairwise": "uniform"}),
+    ("static_spatial", {"at_start": "identity", "cells": 4}),
     ("global_context", {"fusion": "scale"}),
     ("global_context", {"pool": "avg"}),
     ("se+spatial", {"at_start": "identity", "arrangement": "parallel"}),
@@ -27,8 +29,8 @@ def features():
 
 def test_all_gates_have_the_choice():
     combinations = {"se+spatial", "se+non_local", "cbam+non_local"}
-    gates = {"se", "eca", "channel", "spatial", "cbam", "coordinate", "triplet", "global_context", "static_gate"}
-    assert set(GATES) == gates | combinations
+    gates = {"se", "eca", "channel", "spatial", "cbam", "coordinate", "triplet", "global_context"}
+    assert set(GATES) == gates | combinations | {"static_gate", "static_spatial"}
 
 
 @pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
@@ -57,6 +59,7 @@ def test_an_identity_can_leave_its_start(name, options):
         ("eca", {}, 0.5),
         ("channel", {}, 0.5),
         ("static_gate", {}, 0.5),
+        ("static_spatial", {}, 0.5),
         ("global_context", {"fusion": "scale", "at_start": "half"}, 0.5),
         ("cbam", {}, 0.29),
         ("coordinate", {}, 0.26),
@@ -98,7 +101,9 @@ def test_non_local_without_zero_init_is_no_identity():
             {"at_start": "identity"},
             [f"over_{axis}.1.{part}" for axis in ("channels", "rows", "columns") for part in ("weight", "bias")],
         ),
+        ("non_local", {"pairwise": "uniform"}, ["norm.weight", "norm.bias"]),
         ("static_gate", {"at_start": "identity"}, ["logits"]),
+        ("static_spatial", {"at_start": "identity"}, ["logits"]),
     ],
     ids=str,
 )

@@ -13,6 +13,7 @@ PLACELESS = [
     ("non_local", {"pairwise": "gaussian"}),
     ("non_local", {"pairwise": "dot"}),
     ("non_local", {"pairwise": "concat"}),
+    ("non_local", {"pairwise": "uniform"}),
     ("eca", {}),
     ("global_context", {"reduction": 4}),
     ("global_context", {"reduction": 4, "pool": "avg", "fusion": "scale"}),
@@ -31,6 +32,7 @@ PLACED = [
     ("triplet", {"kernel": 3}),
     ("non_local", {"sub_sample": True}),
     ("non_local", {"sub_sample": True, "pairwise": "concat"}),
+    ("static_spatial", {}),
     ("se+spatial", {}),
     ("cbam+non_local", {"arrangement": "parallel"}),
 ]
@@ -86,7 +88,7 @@ def test_which_blocks_take_channels_as_interchangeable():
         for name in BLOCK_NAMES
         for block in [away_from_the_start(name, {})]
     }
-    assert {name for name, gap in gaps.items() if gap < 1e-12} == {"spatial", "simam", "identity"}
+    assert {name for name, gap in gaps.items() if gap < 1e-12} == {"spatial", "simam", "static_spatial", "identity"}
     assert min(gap for gap in gaps.values() if gap > 1e-12) > 1e-3
 
 

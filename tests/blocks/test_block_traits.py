@@ -19,11 +19,13 @@ SIGHTS = [
     ("cbam", {}, ("channel", "spatial"), True, "all", "all", "none", False),
     ("non_local", {}, ("pairwise",), True, "all", "all", "any", False),
     ("non_local", {"sub_sample": True}, ("pairwise",), True, "all", "all", "none", False),
+    ("non_local", {"pairwise": "uniform"}, ("pairwise",), False, "all", "all", "any", False),
     ("global_context", {}, ("spatial",), True, "all", "all", "any", False),
     ("simam", {}, ("full",), True, "all", "none", "any", True),
     ("coordinate", {}, ("full",), True, ROW_AND_COLUMN, "all", RIGID, False),
     ("triplet", {"kernel": 3}, ("full",), True, f"{ROW_AND_COLUMN}, ± 1", "all", "none", False),
     ("static_gate", {}, ("channel",), False, "none", "none", "any", False),
+    ("static_spatial", {}, ("spatial",), False, "none", "none", "none", True),
     ("random_gate", {}, ("channel",), False, "none", "none", "any", False),
     ("identity", {}, (), False, "none", "none", "any", True),
 ]

@@ -37,6 +37,8 @@ def alternatives():
     yield "non_local", {"pairwise": "gaussian", "scale": "none", "inner": 5}
     yield "non_local", {"pairwise": "dot", "scale": "none", "sub_sample": True}
     yield "non_local", {"pairwise": "concat", "sub_sample": True}
+    yield "non_local", {"pairwise": "uniform", "sub_sample": True}
+    yield "static_spatial", {"cells": 3, "at_start": "identity"}
     yield "se+spatial", {"arrangement": "parallel", "at_start": "identity"}
     yield "cbam+non_local", {"arrangement": "parallel", "at_start": "identity"}
 
@@ -174,7 +176,7 @@ def test_bfloat16_is_finite_and_of_its_type(name, options, way, training):
                 assert_finite(given[what], exact[what], f"{what} at {largest:g}")
 
 
-@pytest.mark.parametrize("name", ["se", "eca", "channel", "static_gate", "random_gate", "identity"])
+@pytest.mark.parametrize("name", ["se", "eca", "channel", "static_gate", "static_spatial", "random_gate", "identity"])
 @ways
 def test_bfloat16_gates_without_norms_or_squares_are_finite_far_beyond(name, way):
     given, exact, _ = compared(build(name, {}), features(torch.bfloat16, 1e36), way)

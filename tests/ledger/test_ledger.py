@@ -241,6 +241,16 @@ def test_what_a_ledger_holds_is_kept_apart_by_preset_and_images(tmp_path, runs, 
     }
 
 
+def test_seeds_before_the_first_one_of_a_study_are_not_among_its_runs(tmp_path, make_record):
+    """They chose something for it. The same baseline with such a seed may be a run of another study."""
+    own = {"name": "own", "title": "t", "question": "q", "variants": {"baseline": {}}}
+    whole, later, ledger = Study.parse(own), Study.parse({**own, "first_seed": 2}), Ledger(tmp_path)
+    for run in whole.plan("quick", IMAGES, seeds=4):
+        ledger.add(make_record(run))
+    seeds = [[run.spec.seed for run in held_in(study, ledger)[0].runs] for study in (whole, later)]
+    assert seeds == [[0, 1, 2, 3], [2, 3]]
+
+
 def test_a_file_is_no_results_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="results must be a folder, new or with records, but got the file"):

@@ -25,11 +25,12 @@ def test_variants_differ_in_their_slots_only(study, preset):
     slots = {"block", "block_options", "stages", "position"}
     if study in ("audit", "audit-occlusion", "training-clutter"):  # what the networks see differs
         slots |= {"clutter", "evaluation"}
-    if study == "audit":  # some networks are told where the target is
+    if study in ("audit", "backgrounds"):  # some networks are told where the target is
         slots |= {"oracle"}
-    if study in ("recipe", "clean", "length", "budget", "pilot"):  # how they are trained differs
+    recipes = {"recipe", "clean", "length", "budget", "pilot", "learning-rates", "backgrounds"}
+    if study in recipes:  # how they are trained differs
         slots |= {"training"}
-    if study in ("budget", "pilot"):
+    if study in ("budget", "pilot", "backgrounds"):
         slots |= {"backbone", "clutter"}
     for images in (CIFAR, SHAPES):
         runs = Study.load(study).plan(preset, images, seeds=1)
@@ -51,7 +52,8 @@ def test_every_network_of_every_study_can_be_built(preset):
         with torch.device("meta"):
             resnet(
                 backbone.depth, backbone.width, backbone.stem, spec.block, spec.stages, spec.position,
-                spec.block_options, widths=backbone.widths,
+                spec.block_options, widths=backbone.widths, oracle=spec.oracle is not None, pooling=backbone.pooling,
+                norm_gain=backbone.norm_gain,
             )  # fmt: skip
 
 
@@ -122,6 +124,71 @@ def test_a_variant_may_have_fewer_seeds_than_the_others():
     for field, value in (("seeds", {"c": 2}), ("controls", ["c"]), ("baseline", "c")):
         with pytest.raises(SpecError, match=rf"{field}: must be variants of this study \(a\), but got c"):
             Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {}}, field: value})
+
+
+def test_counting_begins_with_the_first_seed_of_the_study():
+    variants = {"a": {}, "b": {"block": "se"}}
+    own = {"name": "own", "title": "t", "question": "q", "variants": variants, "seeds": {"b": 2}}
+    study = Study.parse({**own, "first_seed": 10})
+    planned = [(run.variant, run.spec.seed) for run in study.plan("full-cpu", SHAPES)]
+    assert planned == [("a", 10), ("b", 10), ("a", 11), ("b", 11), ("a", 12)]
+    assert [run.spec.seed for run in study.plan("full-cpu", SHAPES, seeds=1)] == [10, 10]
+    from_zero = Study.parse(own).plan("full-cpu", SHAPES, seeds=11)
+    assert study.plan("full-cpu", SHAPES, seeds=1) == from_zero[-2:], "the same runs as those of a larger count from 0"
+    with pytest.raises(SpecError, match=r"\(3 means the seeds 10, 11 and 12\), but got 0"):
+        study.plan("full-cpu", SHAPES, seeds=0)
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "10", True, None, 2**32])
+def test_a_first_seed_that_is_none_is_refused(value):
+    own = {"name": "own", "title": "t", "question": "q", "variants": {"a": {}}}
+    with pytest.raises(SpecError, match="first_seed: "):
+        Study.parse({**own, "first_seed": value})
+
+
+def test_the_blocks_on_backgrounds_start_as_the_identity_and_the_rest_explains_them():
+    study = Study.load("backgrounds")
+    assert study.family == ["se", "cbam", "spatial", "non_local"]
+    specs = {run.variant: run.spec for run in study.plan("published", CIFAR, seeds=1)}
+    assert {specs[name].block_options["at_start"] for name in ("se", "cbam", "spatial")} == {"identity"}
+    assert specs["non_local"].block_options["zero_init"]
+    differ = {
+        "cbam half": ("cbam", {"block_options"}),
+        "cbam, all backgrounds": ("cbam", {"clutter"}),
+        "cbam, 3×": ("cbam", {"training"}),
+        "supervised gate": ("spatial", {"training"}),
+        "static_spatial": ("spatial", {"block", "block_options"}),
+        "non_local, uniform": ("non_local", {"block_options"}),
+        "baseline, all backgrounds": ("baseline", {"clutter"}),
+        "baseline, 3×": ("baseline", {"training"}),
+        "baseline, gain half": ("baseline", {"backbone"}),
+        "attention pooling": ("baseline", {"backbone"}),
+        "wider, non_local's flops": ("baseline", {"backbone"}),
+        "oracle gate": ("baseline", {"oracle"}),
+        "wrong oracle": ("baseline", {"oracle"}),
+    }
+    assert set(differ) == set(study.controls)
+    for control, (other, fields) in differ.items():
+        one, two = specs[control].model_dump(), specs[other].model_dump()
+        assert {field for field in one if one[field] != two[field]} == fields, control
+    assert set(specs["cbam, all backgrounds"].clutter.types) == {*SEEN_TYPES, *UNSEEN_TYPES}
+
+
+def test_the_seeds_on_backgrounds_were_used_for_no_choice():
+    study = Study.load("backgrounds")
+    runs = study.plan("published", CIFAR)
+    seeds = {}
+    for run in runs:
+        seeds.setdefault(run.variant, []).append(run.spec.seed)
+    counts = {name: len(each) for name, each in seeds.items()}
+    assert all(each == list(range(10, 10 + len(each))) for each in seeds.values())
+    assert {name for name, count in counts.items() if count == 10} == {
+        "baseline", *study.family, "attention pooling", "oracle gate"
+    }  # fmt: skip
+    assert {name for name, count in counts.items() if count == 3} == {"baseline, 3×", "cbam, 3×"}
+    assert set(counts.values()) == {10, 6, 3}
+    chosen_on = [Study.load(name).plan("published", CIFAR) for name in ("learning-rates", "recipe", "pilot")]
+    assert not {run.spec.seed for run in runs} & {run.spec.seed for plan in chosen_on for run in plan}
 
 
 def test_what_is_fixed_holds_for_all_variants():

@@ -182,6 +182,15 @@ def test_variants_start_from_one_backbone_and_see_the_same_batches(train):
         assert len(state) > len(baseline)
 
 
+def test_the_backbone_of_a_spec_is_the_one_that_is_built(train):
+    plain = build_model(make_spec(), train)
+    other = build_model(make_spec(backbone={**BACKBONE, "norm_gain": 0.5, "pooling": "attention"}), train)
+    assert (other.stage2[0].norm2.weight == 0.5).all()
+    assert (plain.stage2[0].norm2.weight == 1).all()
+    assert other.get_parameter("pool.query").shape == (64,)
+    assert not list(plain.pool.parameters())
+
+
 def test_it_learns(make_images):
     images = make_images(200)
     images.images[:] = (images.labels * 25).to(torch.uint8)[:, None, None, None]
