@@ -16,13 +16,13 @@ import click
 import pandas as pd
 import torch
 
-from attn_tutorial.clutter import Clutter
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.evaluation import clutter_of_test, evaluate, groups_of
 from attn_tutorial.evaluation.lesions import Lesions
 from attn_tutorial.spec import SEEN, Images, RunSpec
 from attn_tutorial.study import Study
 from attn_tutorial.training import build_model, fit, keep_memory
+from attn_tutorial.training.model import train_clutter
 
 PRESETS = ("quick", "full-cpu", "published")
 SEVERITY = 5
@@ -52,9 +52,8 @@ def measure(spec: RunSpec, test: ImageSet, train: ImageSet, images: int) -> dict
         return seconds(lambda: fit(part, train, precision="float32"))
 
     def gates() -> Lesions:
-        mixture = Clutter(spec.clutter.types, spec.clutter.severities, **spec.clutter.render_options())
         with torch.no_grad():
-            return Lesions(model, groups_of(train, images, mixture, oracle=spec.oracle))
+            return Lesions(model, groups_of(train, images, train_clutter(spec), oracle=spec.oracle))
 
     tested(None)  # the first use of everything takes longer
     trained(1)
@@ -76,14 +75,8 @@ def at_preset(spec: RunSpec, costs: dict[str, float], available: int) -> dict[st
     """Return a run's minutes by part, and the share of its training that its test takes."""
     test, look = spec.evaluation, spec.evaluation.look
     assert look is not None
-    # At severity 0 all compositions are one test.
-    cells = {(types if severity else test.types[0], severity) for types in test.types for severity in test.severities}
-    images = {cell: test.images_of(*cell, available) for cell in cells}
-    looked = [
-        min(images[types, severity], look.images)
-        for types, severity in cells
-        if severity in look.severities and (types in test.looked_at() or not severity)
-    ]
+    images = {cell: test.images_of(*cell, available) for cell in test.cells()}
+    looked = [min(count, look.images) for cell, count in images.items() if test.looks_at(*cell)]
     parts = {
         "accuracy": costs["accuracy"] * sum(images.values()),
         "localisation": costs["localisation"] * sum(looked),

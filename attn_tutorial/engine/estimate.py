@@ -102,18 +102,14 @@ class Speeds:
 
 def _forward_passes(spec: RunSpec) -> int:
     test = spec.evaluation
-    # At severity 0 all compositions are one test.
-    cells = {(types if severity else test.types[0], severity) for types in test.types for severity in test.severities}
-    again = {cell for cell in cells if (test.recalibrated if not cell[1] else cell[0] in test.recalibrated)}
-    images = {cell: test.images_of(*cell, _TEST_IMAGES) for cell in cells}
+    images = {cell: test.images_of(*cell, _TEST_IMAGES) for cell in test.cells()}
+    again = {cell for cell in images if (test.recalibrated if not cell[1] else cell[0] in test.recalibrated)}
     passes = sum(images.values()) + sum(images[cell] + min(images[cell], _RECALIBRATION_IMAGES) for cell in again)
     if test.look is None:
         return passes
-    looked = {
-        cell for cell in cells if cell[1] in test.look.severities and cell[0] in (*test.looked_at(), test.types[0])
-    }
+    looked = [min(count, test.look.images) for cell, count in images.items() if test.looks_at(*cell)]
     each = _LOOKS_WITH_GATES if spec.block else _LOOKS
-    return passes + each * sum(min(images[cell], test.look.images) for cell in looked)
+    return passes + each * sum(looked)
 
 
 def in_words(seconds: float) -> str:

@@ -45,21 +45,34 @@ Gates = Mapping[str, Maps]
 
 def mean_gates(model: nn.Module, groups: Groups) -> dict[str, Maps]:
     """Return a network's mean gates over canvases, by module name and kind, each (1, ...); exact if all are equal."""
-    first: dict[str, Maps] = {}
-    excess: dict[str, Maps] = {}
-    count = 0
+    mean = _MeanGates()
     for group in groups:
-        seen = intact_pass(model, group.input()).seen
-        count += len(group)
-        for slot, each in seen.items():
-            for kind, gate in each.maps.items():
+        mean.add(intact_pass(model, group.input()))
+    return mean.gates()
+
+
+class _MeanGates:
+    """The mean of a network's gates, as its passes come in."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Maps] = {}
+        self._excess: dict[str, Maps] = {}
+        self._count = 0
+
+    def add(self, passed: Pass) -> None:
+        self._count += len(passed.x)
+        for slot, maps in _gates(passed).items():
+            for kind, gate in maps.items():
                 # Relative to the first gate, because the rounded mean of equal numbers can differ from them.
-                start = first.setdefault(slot, {}).setdefault(kind, gate[:1].clone())
-                sums = excess.setdefault(slot, {})
+                start = self._first.setdefault(slot, {}).setdefault(kind, gate[:1].clone())
+                sums = self._excess.setdefault(slot, {})
                 sums[kind] = sums.get(kind, 0) + (gate - start).sum(0, keepdim=True)
-    return {
-        slot: {kind: start + excess[slot][kind] / count for kind, start in maps.items()} for slot, maps in first.items()
-    }
+
+    def gates(self) -> dict[str, Maps]:
+        return {
+            slot: {kind: start + self._excess[slot][kind] / self._count for kind, start in maps.items()}
+            for slot, maps in self._first.items()
+        }
 
 
 def possible_lesions(gates: Gates) -> tuple[str, ...]:
@@ -152,13 +165,15 @@ class Lesions:
 
     def __init__(self, model: nn.Module, train: Groups):
         self._model = model
-        self._mean = mean_gates(model, train)
-        self._lesions = possible_lesions(self._mean)
-        self._again = {name: collecting_statistics(model) for name in RECALIBRATED if self._lesions}
-        for group in train if self._again else ():
+        self._again = {name: collecting_statistics(model) for name in RECALIBRATED}
+        mean = _MeanGates()
+        for group in train:
             passed = intact_pass(model, group.input())
+            mean.add(passed)
             for name, network in self._again.items():
                 under(network, passed.x, _gates(passed) if name == INTACT else None, passed.kept)
+        self._mean = mean.gates()
+        self._lesions = possible_lesions(self._mean)
         for network in self._again.values():
             # Of layers before the first block, which were not run, the statistics as trained.
             _fill_statistics(network, model)

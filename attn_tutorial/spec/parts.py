@@ -211,6 +211,19 @@ class EvaluationSpec(Part):
         images = self.images or available
         return min(images, self.secondary_images) if severity and types in self.secondary else images
 
+    def cells(self) -> list[tuple[str, int]]:
+        """Return composition and severity of each test; at severity 0 all compositions are one test, of the first."""
+        cells = [
+            (types if severity else self.types[0], severity) for types in self.types for severity in self.severities
+        ]
+        return list(dict.fromkeys(cells))
+
+    def looks_at(self, types: str, severity: int) -> bool:
+        """Return whether lesions and localisation are measured in one of `cells`."""
+        return (
+            self.look is not None and severity in self.look.severities and (not severity or types in self.looked_at())
+        )
+
     def looked_at(self) -> tuple[str, ...]:
         """Return the compositions in which lesions and localisation are measured."""
         if self.look is None:
