@@ -78,7 +78,12 @@ class _FullTest:
         self._model, self._spec, self._test, self._train, self._should_stop = model, spec, test, train, should_stop
         self._wanted = spec.evaluation.look if spec.clutter.tile == "shown" else None
         self._lesions: Lesions | None = None
-        if self._wanted and self._wanted.lesions and attention_blocks(model) and self._looked_cells():
+        if (
+            self._wanted
+            and self._wanted.lesions
+            and attention_blocks(model)
+            and any(spec.evaluation.looks_at(*cell) for cell in spec.evaluation.cells())
+        ):
             canvases = min(self._wanted.images, RECALIBRATION_CANVASES)
             self._lesions = Lesions(model, groups_of(train, canvases, train_clutter(spec), should_stop, spec.oracle))
 
@@ -86,10 +91,6 @@ class _FullTest:
         """Return whether lesions and localisation are measured in a composition at a severity."""
         wanted = self._wanted
         return wanted is not None and severity in wanted.severities and types in self._spec.evaluation.looked_at()
-
-    def _looked_cells(self) -> bool:
-        test = self._spec.evaluation
-        return any(self.looks_at(types, severity) for types in test.types for severity in test.severities)
 
     def cell(self, types: str, severity: int) -> dict[str, Any]:
         """Test a composition at a severity; at severity 0, where all are the same, for all of them."""
@@ -101,7 +102,7 @@ class _FullTest:
         positions = test.first(count) if count < len(test) else torch.arange(len(test), device=test.labels.device)
         looked = torch.empty(0, dtype=torch.int64, device=positions.device)
         found: dict[str, Any] = {"localisation": [], "lesions": []}
-        if any(self.looks_at(each, severity) for each in shared):
+        if self._wanted and spec.evaluation.looks_at(types, severity):
             looked = self._look(count, clutter, answers, found)
         rest = positions[~torch.isin(positions, looked)]
         for part, batch in batches_of(test, rest, clutter, self._should_stop):
