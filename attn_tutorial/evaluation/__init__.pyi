@@ -1,4 +1,3 @@
-from .accuracy import NOT_TESTED as NOT_TESTED
 from .canvases import Group as Group
 from .canvases import Groups as Groups
 from .canvases import clutter_of_test as clutter_of_test
@@ -18,5 +17,6 @@ from .maps import Seen as Seen
 from .maps import acting as acting
 from .maps import attention_blocks as attention_blocks
 from .maps import attention_maps as attention_maps
+from .names import NOT_TESTED as NOT_TESTED
 from .recalibration import recalibrated as recalibrated
 from .scoring import scores as scores

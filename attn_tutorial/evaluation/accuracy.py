@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from attn_tutorial.clutter import CanvasBatch, Clutter, to_input
 from attn_tutorial.datasets import ImageSet
 from attn_tutorial.evaluation.canvases import BATCH, RECALIBRATION_CANVASES
+from attn_tutorial.evaluation.names import NOT_TESTED
 from attn_tutorial.evaluation.recalibration import recalibrated
 from attn_tutorial.evaluation.scoring import scores
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.training import network_input
-
-NOT_TESTED = 255
-"""In arrays of answers: the image was not tested."""
 
 
 class Answers:

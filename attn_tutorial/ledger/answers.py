@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_tutorial.datasets.names import CLASS_COUNT
+from attn_tutorial.evaluation.names import NOT_TESTED
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Accuracy, Condition, Record
 from attn_tutorial.training.files import write_whole
 
 Classes = NDArray[np.uint8]
 """uint8 (N,): a class for each image of a split, in the split's order."""
-NOT_TESTED = 255
-"""What stands in place of a class where an image was not tested."""
 _TOLERANCE = 1e-9  # of an accuracy, which is a quotient of whole numbers
 _CLASS_TOLERANCE = 1e-6  # of the accuracy on one class, which records contain with six digits
 _LABELS = re.compile(r"labels/(test|val)")

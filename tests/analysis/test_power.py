@@ -39,7 +39,7 @@ def test_a_margin_takes_power():
     assert chance_to_find(0.6, 0.3, 10, 5, margin=0.6) == pytest.approx(0.5, abs=0.001), "estimates lie on both sides"
     assert chance_to_find(0.6, 0.3, 10, 5) > 0.99
     assert chance_to_find(0.6, 0.3, 10, 5, margin=1e-9) == pytest.approx(chance_to_find(0.6, 0.3, 10, 5))
-    assert chance_to_find(0.1, 5.0, 4, margin=0.1) < 0.05, "a small margin is no help where the test finds nothing"
+    assert chance_to_find(0.1, 5.0, 4, margin=0.1) < 0.05, "a small margin does not help where the test finds nothing"
 
 
 @pytest.mark.parametrize(("variants", "margin"), [(2, 0.0), (5, 0.0), (5, 0.7), (12, 0.2)])

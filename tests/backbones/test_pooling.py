@@ -47,7 +47,7 @@ def test_attention_starts_as_the_mean_and_its_query_learns():
     torch.testing.assert_close(pool(x), x.mean((2, 3)))
     assert torch.equal(pool.weights(x), torch.full((2, 1, 3, 4), 1 / 12))
     (pool(x) * features(2, 5)).sum().backward()
-    assert pool.query.grad.abs().min() > 1e-4, "zeros are no trap"
+    assert pool.query.grad.abs().min() > 1e-4, "training leaves the zeros"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (6, 6), (2, 7)], ids=str)

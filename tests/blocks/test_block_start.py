@@ -42,7 +42,7 @@ def test_identity_at_the_start_is_exact(name, options, training):
 
 @pytest.mark.parametrize(("name", "options"), IDENTITIES, ids=str)
 def test_an_identity_can_leave_its_start(name, options):
-    """One step of gradient descent moves the output, so that the zeros are no trap."""
+    """One step of gradient descent moves the output, so that the training leaves the zeros."""
     x = features()
     block = build_block(name, 64, **options)
     optimiser = torch.optim.SGD(block.parameters(), lr=1.0)
