@@ -44,8 +44,9 @@ def _option(name: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{name.replace('_', '-')}",
         type=choice or plain.get(name),
+        is_flag=field.annotation is bool,
         default=field.default,
-        show_default=field.default not in (None, ""),
+        show_default=field.default not in (None, "", False),
         help=field.description,
     )
 

@@ -118,6 +118,7 @@ def _train(
         "study": setting.study,
         "preset": setting.preset,
         "variant": run.variant,
+        "protocol": setting.protocol,
         "spec": run.spec,
     }
     answers: Answers | None = None

@@ -36,6 +36,11 @@ class RunOptions(Part):
         default="auto",
         description="Of training. auto: bfloat16 where the device has instructions for it, else float32.",
     )
+    mixed_precision: bool = Field(
+        default=False,
+        description="Also train runs of seeds that were begun in another precision. Only studies with a protocol "
+        "leave them out.",
+    )
 
     @field_validator("checkpoint_every")
     @classmethod

@@ -25,6 +25,8 @@ class Setting:
     """Where CIFAR-10 was read from, if the user named it."""
     results: Path
     options: RunOptions = field(default_factory=RunOptions)
+    protocol: str | None = None
+    """Hash of the study's protocol, if it has one."""
 
     def with_options(self, **changes: Any) -> Self:
         """Return the same setting with some options changed; raises `SpecError` if they are not valid."""

@@ -1,13 +1,16 @@
 """Start a study from its names: what the command line and the notebooks have in common."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.engine.options import RunOptions
+from attn_tutorial.engine.precision import runs_in_one_precision
 from attn_tutorial.engine.runner import check_ray, run_study
 from attn_tutorial.engine.setting import Setting
 from attn_tutorial.spec import SpecError
+from attn_tutorial.study.protocol import Protocol
 from attn_tutorial.study.study import PlannedRun, Study
 
 
@@ -41,4 +44,11 @@ def start_study(
     loaded = study if isinstance(study, Study) else Study.load(study)
     images, source = prepare_images(data, Path(root), preset)
     runs = loaded.plan(preset, images, seeds)
-    return runs, run_study(runs, Setting(loaded.name, preset, images, Path(root), source, Path(results), chosen))
+    setting = Setting(loaded.name, preset, images, Path(root), source, Path(results), chosen)
+    if loaded.protocol is None:
+        return runs, run_study(runs, setting)
+    setting = replace(setting, protocol=Protocol.load(loaded.protocol).sha256)
+    kept = runs if chosen.mixed_precision else runs_in_one_precision(runs, setting)
+    states = run_study(kept, setting)
+    missing = states.get("missing", 0) + len(runs) - len(kept)
+    return runs, {**states, "missing": missing} if missing else states

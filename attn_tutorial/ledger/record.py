@@ -155,6 +155,8 @@ class Record(Stored):
     study: str
     preset: str
     variant: str
+    protocol: str | None = None
+    """SHA-256 of the protocol that the run was started under, see `study.Protocol`; None without one."""
     spec: RunSpec
     status: Literal["done", "diverged", "failed"]
     error: str | None = None

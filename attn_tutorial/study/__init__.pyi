@@ -7,6 +7,9 @@ from .presets import (
 from .presets import (
     preset_names as preset_names,
 )
+from .protocol import (
+    Protocol as Protocol,
+)
 from .study import (
     PlannedRun as PlannedRun,
 )

@@ -1,4 +1,4 @@
-"""The YAML files of studies: the package's own, and a user's."""
+"""The files of this room, and the YAML files of a user's studies."""
 
 from importlib import resources
 from pathlib import Path
@@ -9,19 +9,29 @@ from attn_tutorial.spec import SpecError
 from attn_tutorial.study.read_yaml import read_yaml
 
 _PACKAGE = resources.files("attn_tutorial.study")
-_FIRST = ("headline", "main")
+_FIRST = ("headline", "backgrounds", "main")
 
 
 def study_names() -> list[str]:
     """Return the names of the package's studies; the studies that compare all blocks come first."""
-    files = _PACKAGE.joinpath("studies").iterdir()
-    names = [path.name.removesuffix(".yaml") for path in files if path.name.endswith(".yaml")]
-    return sorted(names, key=lambda name: (name not in _FIRST, name))
+    names = package_files("studies", ".yaml")
+    return [name for name in _FIRST if name in names] + [name for name in names if name not in _FIRST]
+
+
+def package_files(folder: str, ending: str) -> list[str]:
+    """Return the names, without their ending, of the files in a folder of this room."""
+    files = _PACKAGE.joinpath(folder).iterdir()
+    return sorted(path.name.removesuffix(ending) for path in files if path.name.endswith(ending))
 
 
 def read_package_file(path: str) -> dict[str, Any]:
     """Return what a YAML file of this room contains, such as "presets.yaml"."""
-    return read_yaml(_PACKAGE.joinpath(path).read_text("utf-8"), path)
+    return read_yaml(read_package_text(path), path)
+
+
+def read_package_text(path: str) -> str:
+    """Return a text file of this room, such as "protocols/backgrounds.md"."""
+    return _PACKAGE.joinpath(path).read_text("utf-8")
 
 
 def read_study_file(name: str) -> tuple[dict[str, Any], str]:

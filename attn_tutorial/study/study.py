@@ -12,6 +12,7 @@ from attn_tutorial.study.changes import Change, changed, without_added_words
 from attn_tutorial.study.files import read_study_file
 from attn_tutorial.study.grid import Grid
 from attn_tutorial.study.presets import Preset
+from attn_tutorial.study.protocol import Protocol
 
 
 def _seed_counts(value: object) -> object:
@@ -57,6 +58,12 @@ class Study(Part):
     first_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed that counting starts with: three seeds from 10 on are 10, 11 and 12. Give another one where the seeds
     from 0 on were used to choose something, such as a learning rate."""
+    first: list[str] = Field(default_factory=list)
+    """Variants of which all seeds are trained before the others begin. By default all variants of a seed come before
+    the next seed."""
+    protocol: str | None = None
+    """The rules that were fixed before the study's first run: the name of a protocol of the package, see `Protocol`.
+    Then all runs of one seed are trained in one precision, and every record has the protocol's hash."""
 
     @model_validator(mode="after")
     def _with_variants_of_the_grids(self) -> Self:
@@ -83,6 +90,7 @@ class Study(Part):
         named = {
             "controls": self.controls,
             "seeds": list(self.seeds) if isinstance(self.seeds, dict) else [],
+            "first": self.first,
             "baseline": [self.baseline] if "baseline" in self.model_fields_set else [],
             "references": [*self.references, *self.references.values()],
         }
@@ -97,6 +105,12 @@ class Study(Part):
                 f"references: must not give one to the baseline, or a variant to itself, but got {', '.join(itself)}; "
                 "leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _protocol_exists(self) -> Self:
+        if self.protocol is not None:
+            Protocol.load(self.protocol)
         return self
 
     @property
@@ -129,7 +143,7 @@ class Study(Part):
             raise SpecError(f"{source}: {error}") from None
 
     def plan(self, preset: str, images: Prepared | Images, seeds: int | None = None) -> list[PlannedRun]:
-        """List the runs at a preset on given images; all variants of the first seed come first.
+        """List the runs at a preset on given images: seed by seed, but those of the variants in `first` come first.
 
         `seeds` is a count: 3 means the study's first seed and the two after it, which are 0, 1 and 2 in most studies.
         So a larger count contains the runs of a smaller one. By default it is the preset's count, or a smaller one if
@@ -170,7 +184,7 @@ class Study(Part):
                         f"study {self.name!r}: variants must differ, but {twin.variant!r} and {variant!r} are the same "
                         "run. Leave one of them out."
                     )
-        return list(runs.values())
+        return sorted(runs.values(), key=lambda run: run.variant not in (self.first or self.variants))
 
     def _network(self, variant: str, shared: dict[str, Any], change: Change) -> RunSpec:
         try:

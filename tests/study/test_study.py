@@ -146,6 +146,36 @@ def test_a_first_seed_that_is_none_is_refused(value):
         Study.parse({**own, "first_seed": value})
 
 
+def test_the_margin_comes_from_seeds_that_nothing_else_uses_on_validation_images():
+    runs = Study.load("margin").plan("published", CIFAR)
+    assert [(run.variant, run.spec.seed) for run in runs] == [("baseline", 1), ("baseline", 2), ("baseline", 3)]
+    assert {run.spec.evaluation.split for run in runs} == {"val"}
+    assert {"mosaic", "crowd"} <= set(runs[0].spec.evaluation.types)
+    searched = {run.spec.seed for run in Study.load("learning-rates").plan("published", CIFAR)}
+    published = Study.load("backgrounds").plan("published", CIFAR)
+    assert searched == {0}
+    assert min(run.spec.seed for run in published) == 10
+    of_the_study = next(run.spec for run in published if run.variant == "baseline")
+    assert runs[0].spec.training == of_the_study.training
+
+
+def test_variants_named_first_come_before_the_others_with_all_seeds():
+    study = Study.parse(
+        {
+            "name": "order", "title": "t", "question": "q", "first": ["se", "baseline"],
+            "variants": {"eca": {"block": "eca"}, "baseline": {}, "se": {"block": "se"}},
+        }
+    )  # fmt: skip
+    runs = study.plan("quick", CIFAR, 2)
+    assert [(run.variant, run.spec.seed) for run in runs] == [
+        ("baseline", 0), ("se", 0), ("baseline", 1), ("se", 1), ("eca", 0), ("eca", 1),
+    ]  # fmt: skip
+    without = study.model_copy(update={"first": []})
+    assert [run.variant for run in without.plan("quick", CIFAR, 2)] == ["eca", "baseline", "se"] * 2
+    with pytest.raises(SpecError, match=r"first: must be variants of this study .* but got sE"):
+        Study.parse({**study.model_dump(exclude_unset=True), "first": ["sE"]})
+
+
 def test_the_blocks_on_backgrounds_start_as_the_identity_and_the_rest_explains_them():
     study = Study.load("backgrounds")
     assert study.family == ["se", "cbam", "spatial", "non_local"]
