@@ -44,6 +44,8 @@ from .statistics import (
 )
 from .stopping import Stage as Stage
 from .stopping import find_stage as find_stage
+from .stopping import hidden_results as hidden_results
 from .stopping import hidden_sd as hidden_sd
+from .stopping import stage_of as stage_of
 from .verdicts import difference as difference
 from .verdicts import judge as judge

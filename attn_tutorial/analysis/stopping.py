@@ -17,6 +17,7 @@ from attn_tutorial.analysis.contrasts import PRIMARY_FAMILY, complete_seeds
 from attn_tutorial.analysis.outcomes import BASELINE, UNSEEN_COST, distraction_costs
 from attn_tutorial.analysis.power import check_margin
 from attn_tutorial.errors import InputError
+from attn_tutorial.study import Protocol, Study
 
 LOOK = 6
 """Number of complete seeds after which the standard deviation is estimated."""
@@ -61,7 +62,7 @@ class Stage:
                 f"needs {FEWER} or {MORE} seeds."
             )
         text = f"The study needs {self.wanted} seeds, and {len(self.seeds)} of them are complete."
-        return text if self.done else f"{text} Results are shown when all are."
+        return text
 
 
 def find_stage(
@@ -103,6 +104,40 @@ def find_stage(
         return Stage(order, complete, None, None)
     sd = hidden_sd(frame, order[:LOOK], family, baseline)
     return Stage(order, complete, sd, FEWER if _FOUND_BY_FEWER * sd <= margin else MORE)
+
+
+def stage_of(protocol: Protocol, frame: pd.DataFrame) -> Stage:
+    """Return how far stage 1 of the study with a protocol is.
+
+    Args:
+        protocol: of the study.
+        frame: `Ledger.frame()` of the study at the protocol's preset on its images.
+
+    """
+    rule = protocol.seeds
+    planned = range(rule.first, rule.first + rule.more)
+    return find_stage(frame, protocol.margin, planned, protocol.primary, protocol.baseline)
+
+
+def hidden_results(study: Study, frame: pd.DataFrame) -> str | None:
+    """Return why a study's results are not shown yet, as text with the numbers of runs; None if they may be shown.
+
+    Args:
+        study: any study. Only one with a protocol hides its results, until stage 1 is complete.
+        frame: `Ledger.frame()` of the study at one preset on one image set.
+
+    """
+    if study.protocol is None or frame.empty:
+        return None
+    protocol = Protocol.load(study.protocol)
+    if not protocol.covers(frame["preset"].iloc[0], frame["data"].iloc[0]):
+        return None
+    stage = stage_of(protocol, frame)
+    if stage.done:
+        return None
+    runs = frame.drop_duplicates(["variant", "seed"]).groupby("variant", sort=False).size()
+    counts = ", ".join(f"{name} {count}" for name, count in runs.items())
+    return f"{stage.sentence} Until then the protocol shows numbers of runs only. Runs that are done: {counts}."
 
 
 def hidden_sd(

@@ -27,7 +27,7 @@ def start(study: "str | Study", preset: str, seeds: int | None, images: str | No
     frame = ledger.frame(runs)
     for source in frame["source"].unique():
         click.echo(f"{source}; preset {preset}")
-    show_accuracies(frame)
+    show_accuracies(study, frame)
     for planned in runs:
         record = ledger.get(planned)
         if record and record.error:
@@ -38,10 +38,18 @@ def start(study: "str | Study", preset: str, seeds: int | None, images: str | No
         sys.exit(1)
 
 
-def show_accuracies(frame: "pd.DataFrame") -> None:
-    """Print accuracy by variant and severity, and distraction costs, tables for each backbone."""
-    from attn_tutorial.figures.tables import accuracy_table, main_types, type_cost_table
+def show_accuracies(study: "str | Study", frame: "pd.DataFrame") -> None:
+    """Print accuracy by variant and severity, and distraction costs, tables for each backbone.
 
+    Of a study whose protocol hides its results so far, print how many runs are done.
+    """
+    from attn_tutorial.analysis.stopping import hidden_results
+    from attn_tutorial.figures.tables import accuracy_table, main_types, type_cost_table
+    from attn_tutorial.study import Study
+
+    if hidden := hidden_results(study if isinstance(study, Study) else Study.load(study), frame):
+        click.echo(hidden)
+        return
     for backbone, rows in frame.groupby("backbone", sort=False):
         types = main_types(rows)
         click.echo(f"{backbone}; seeds: {rows['seed'].nunique()}; accuracy in % on {types}, mean and by severity")

@@ -100,7 +100,7 @@ def table(name: str, preset: str, seeds: int | None, root: Path, images: str | N
     """Print accuracy in percent by variant and severity, and distraction costs by kind of clutter."""
     frame, source = _frame(name, preset, seeds, root, images, results)
     click.echo(f"{source}; preset {preset}")
-    show_accuracies(frame)
+    show_accuracies(name, frame)
 
 
 @study.command("export")

@@ -76,7 +76,8 @@ def run_study(runs: list[PlannedRun], setting: Setting) -> dict[str, int]:
         return _states(runs, ledger)
     ledger.make_writable()
     setting = setting.with_options(runner=_choose(setting.options, missing))
-    with StudyProgress(missing, already=len(runs) - len(missing)) as progress, _stop_on_interrupt() as stop:
+    shown = setting.protocol is None
+    with StudyProgress(missing, len(runs) - len(missing), accuracy=shown) as progress, _stop_on_interrupt() as stop:
         try:
             with _workers(missing, setting, progress, stop) as workers:
                 _train(missing, workers, ledger, progress, stop)

@@ -45,9 +45,10 @@ def start_study(
     images, source = prepare_images(data, Path(root), preset)
     runs = loaded.plan(preset, images, seeds)
     setting = Setting(loaded.name, preset, images, Path(root), source, Path(results), chosen)
-    if loaded.protocol is None:
+    protocol = None if loaded.protocol is None else Protocol.load(loaded.protocol)
+    if protocol is None or not protocol.covers(preset, images.name):
         return runs, run_study(runs, setting)
-    setting = replace(setting, protocol=Protocol.load(loaded.protocol).sha256)
+    setting = replace(setting, protocol=protocol.sha256)
     kept = runs if chosen.mixed_precision else runs_in_one_precision(runs, setting)
     states = run_study(kept, setting)
     missing = states.get("missing", 0) + len(runs) - len(kept)

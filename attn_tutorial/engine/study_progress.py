@@ -23,10 +23,13 @@ class StudyProgress:
     Args:
         runs: the missing runs.
         already: how many runs of the study are in the ledger.
+        accuracy: whether to say how accurate a finished run's network is in its test. A study with a protocol hides
+            that until its first stage is complete.
 
     """
 
-    def __init__(self, runs: list[PlannedRun], already: int):
+    def __init__(self, runs: list[PlannedRun], already: int, accuracy: bool = True):
+        self._accuracy = accuracy
         self._names = {run.run_id: f"{run.variant} seed {run.spec.seed}" for run in runs}
         self._images = {run.run_id: run.spec.training.samples for run in runs}
         self._seen = dict.fromkeys(self._names, 0)
@@ -82,7 +85,7 @@ class StudyProgress:
         ended = outcome in ("done", "diverged", "failed")
         if ended:
             self._seen[run_id] = self._images[run_id]
-        self._say(f"{self._names[run_id]}: {record.summary() if ended and record else outcome}")
+        self._say(f"{self._names[run_id]}: {record.summary(self._accuracy) if ended and record else outcome}")
         self._show()
 
     def _show(self) -> None:

@@ -223,10 +223,10 @@ class Record(Stored):
         """All results of tests, by field."""
         return {name: list(getattr(self, name)) for name in TESTS}
 
-    def summary(self) -> str:
-        """Say in one line how the run ended, how accurate its network is, and what it took."""
+    def summary(self, accuracy: bool = True) -> str:
+        """Say in one line how the run ended, how accurate its network is unless that is hidden, and what it took."""
         parts: list[str] = [self.status]
-        if self.accuracy:
+        if self.accuracy and accuracy:
             first = self.accuracy[0]
             shares = [row.accuracy for row in self.accuracy if (row.split, row.types) == (first.split, first.types)]
             parts.append(f"accuracy {100 * sum(shares) / len(shares):.1f} % ({first.types}, mean over severities)")

@@ -13,6 +13,11 @@ from .pilot import cost_table as cost_table
 from .pilot import summary_sentences as summary_sentences
 from .pilot import verdict_sentences as verdict_sentences
 from .pilot import verdict_table as verdict_table
+from .protocol import show_margin as show_margin
+from .protocol import show_numbers as show_numbers
+from .protocol import show_rates as show_rates
+from .protocol import show_section as show_section
+from .protocol import show_stage as show_stage
 from .results import show_held as show_held
 from .results import show_results as show_results
 from .results import standing as standing

@@ -5,6 +5,7 @@ from IPython.display import Markdown, display
 
 from attn_tutorial.analysis.outcomes import areas, as_gains, distraction_costs
 from attn_tutorial.analysis.statistics import LEAST_SEEDS
+from attn_tutorial.analysis.stopping import hidden_results
 from attn_tutorial.datasets import CLASS_COUNT
 from attn_tutorial.figures.curves import (
     describe_learning_curves,
@@ -49,6 +50,9 @@ def show_held(study: Study, ledger: Ledger, held: Held) -> None:
     display(Markdown(f"**{about}**"))
     if frame.empty:
         display(Markdown("None of its runs has finished."))
+        return
+    if hidden := hidden_results(study, frame):
+        display(Markdown(hidden))
         return
     costs = bool(types_with_costs(frame))
     if costs:

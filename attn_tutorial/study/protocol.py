@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from typing import Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -12,6 +12,7 @@ from attn_tutorial.spec import Part
 from attn_tutorial.study.files import package_files, read_package_text
 
 _FENCE = "---\n"
+_HEADING = "## "
 
 
 class SeedRule(Part):
@@ -37,6 +38,9 @@ class Protocol(Part):
     """Of the whole file. Every record of a run that was started under the protocol has it."""
     text: str
     """Markdown."""
+    preset: str
+    images: Literal["cifar10", "shapes"]
+    """At which preset and on which images the study runs. At another scale its rules do not apply."""
     primary: list[str]
     """The variants under test, which share Holm's correction."""
     baseline: str
@@ -54,6 +58,16 @@ class Protocol(Part):
     pooling: str
     """The variant that each block is compared with in the declared secondary contrast."""
     seeds: SeedRule
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """Return the sections of the text by title."""
+        parts = self.text.removeprefix(_HEADING).split(f"\n{_HEADING}")
+        return {title: body.strip() for title, _, body in (part.partition("\n") for part in parts)}
+
+    def covers(self, preset: str, images: str) -> bool:
+        """Return whether runs at a preset on an image set belong to the study that the protocol is about."""
+        return (preset, images) == (self.preset, self.images)
 
     @classmethod
     def load(cls, name: str) -> Self:

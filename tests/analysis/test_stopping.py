@@ -5,8 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from attn_tutorial.analysis import PRIMARY_FAMILY, Stage, find_stage, hidden_sd
+from attn_tutorial.analysis import PRIMARY_FAMILY, SEEN_COST, UNSEEN_COST, Stage, find_stage, hidden_sd
+from attn_tutorial.analysis.primary import MARGIN_SHARE
+from attn_tutorial.analysis.stopping import FEWER, LOOK, MORE, PRIMARY_SEEDS, hidden_results, stage_of
 from attn_tutorial.errors import InputError
+from attn_tutorial.study import Protocol, Study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -57,7 +60,7 @@ def test_ten_seeds_where_they_find_the_margin_and_fourteen_where_not(study):
     assert find_stage(study(6), 1.28 * sd).wanted == 10, "equal is enough"
     assert not few.done
     assert few.seeds == list(range(10, 16))
-    assert few.sentence == ("The study needs 10 seeds, and 6 of them are complete. Results are shown when all are.")
+    assert few.sentence == ("The study needs 10 seeds, and 6 of them are complete.")
 
 
 def test_a_stage_is_complete_with_the_wanted_seeds(study):
@@ -116,3 +119,36 @@ def test_a_plan_has_fourteen_seeds(study, planned):
 def test_the_margin_must_be_above_0(study, margin):
     with pytest.raises(InputError, match="`margin` must be a number of points above 0"):
         find_stage(study(6), margin)
+
+
+def test_the_analysis_has_the_numbers_of_the_protocol():
+    protocol = Protocol.load("backgrounds")
+    assert tuple(protocol.primary) == PRIMARY_FAMILY
+    assert (tuple(protocol.outcome), tuple(protocol.secondary)) == (UNSEEN_COST, SEEN_COST)
+    rule = protocol.seeds
+    assert (rule.look, rule.fewer, rule.more) == (LOOK, FEWER, MORE)
+    assert range(rule.first, rule.first + rule.more) == PRIMARY_SEEDS
+    assert f"{100 * MARGIN_SHARE:.0f} % of the baseline's unseen cost" in protocol.text
+
+
+def test_results_stay_hidden_until_stage_1_is_complete(study):
+    published = {"preset": "published", "data": "cifar10"}
+    backgrounds, protocol = Study.load("backgrounds"), Protocol.load("backgrounds")
+    nine, ten = study(9).assign(**published), study(10).assign(**published)
+    said = hidden_results(backgrounds, nine)
+    assert said.startswith("The study needs 10 seeds, and 9 of them are complete. Until then")
+    assert said.endswith("Runs that are done: baseline 9, se 9, cbam 9, spatial 9, non_local 9.")
+    assert stage_of(protocol, ten).done
+    assert hidden_results(backgrounds, ten) is None
+    hole = ten[(ten["seed"] != 12) | (ten["variant"] != "spatial")]
+    assert "5 of the first 6 seeds are complete" in hidden_results(backgrounds, hole)
+
+
+def test_only_the_study_with_the_protocol_hides_results(study):
+    published = study(3).assign(preset="published", data="cifar10")
+    backgrounds = Study.load("backgrounds")
+    assert hidden_results(backgrounds, published) is not None
+    assert hidden_results(backgrounds, published.assign(preset="quick")) is None
+    assert hidden_results(backgrounds, published.assign(data="shapes")) is None
+    assert hidden_results(backgrounds, published.iloc[:0]) is None
+    assert hidden_results(Study.load("headline"), published) is None

@@ -13,7 +13,7 @@ from attn_tutorial.ledger import Ledger, Record
 from attn_tutorial.ledger.record import Accuracy, Lesion
 from attn_tutorial.pages import ParameterError
 from attn_tutorial.spec import Images
-from attn_tutorial.study import Preset, Study
+from attn_tutorial.study import Preset, Protocol, Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PHOTOS = Images(name="cifar10", source="photos of a test", fingerprint="a" * 64, archive_sha256=None)
@@ -29,10 +29,11 @@ def _close():
 def run(monkeypatch, tmp_path):
     """Runs a page's cells in a project whose ledgers are made up, and returns its texts, and tables by caption."""
     texts, shown = [], {}
-    for module in ("IPython.display", "attn_tutorial.pages.results"):
+    for module in ("IPython.display", "attn_tutorial.pages.results", "attn_tutorial.pages.protocol"):
         monkeypatch.setattr(f"{module}.display", lambda markdown: texts.append(markdown.data))
-    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results"):
+    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results", "attn_tutorial.pages.protocol"):
         monkeypatch.setattr(f"{module}.show_table", lambda frame, caption: shown.update({caption: frame}))
+    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results"):
         monkeypatch.setattr(f"{module}.show", lambda draw, alt, caption: shown.update({caption: (draw(), alt)}))
     for place in ("pages", "pages.parameters"):
         monkeypatch.setattr(f"attn_tutorial.{place}.project_root", lambda: tmp_path)
@@ -289,3 +290,53 @@ def test_costs_are_measured_and_set_against_the_gains_in_the_ledger(run, ledger)
 def test_a_wrong_parameter_stops_the_page(run, page, given, message):
     with pytest.raises(ParameterError, match=message):
         run(page, **given)
+
+
+def published(variants, seeds):
+    """Plan runs of the study of backgrounds at its own scale."""
+    runs = Study.load("backgrounds").plan_seeds("published", PHOTOS, seeds)
+    return [planned for planned in runs if planned.variant in variants]
+
+
+def test_the_protocol_of_backgrounds_shows_every_rule_and_no_accuracy(run, tmp_path):
+    texts, shown = run("backgrounds_protocol")
+    protocol = Protocol.load("backgrounds")
+    cells = nbformat.read(FOLDER / "backgrounds_protocol.ipynb", as_version=4).cells
+    headings = [cell.source.removeprefix("## ").strip() for cell in cells if cell.source.startswith("## ")]
+    assert [title for title in headings if title in protocol.sections] == list(protocol.sections)
+    for text in protocol.sections.values():
+        assert text in texts
+    fixed = table(shown, "What is fixed")["decided"]
+    assert fixed["margin"] == f"{protocol.margin:g} points of unseen cost"
+    assert protocol.sha256.startswith(fixed["hash (SHA-256)"].removesuffix("…"))
+    assert texts.count("No run of the study backgrounds at the preset published is in the ledger yet.") == 2
+    ledger = Ledger(tmp_path / "data" / "results")
+    for planned in published(["baseline", *protocol.primary], range(10, 16)):
+        made = record(planned, "backgrounds", "published", accuracies(planned, 0.7123, 0.01))
+        ledger.add(made.model_copy(update={"precision": "float32" if planned.spec.seed == 11 else "bfloat16"}))
+    shown.clear()
+    texts, shown = run("backgrounds_protocol")
+    assert "The study needs 10 seeds, and 6 of them are complete." in texts
+    counts = table(shown, "Runs of the study backgrounds")
+    assert counts.loc["cbam"].tolist() == [6, 10]
+    assert counts.loc["oracle gate"].tolist() == [0, 10]
+    assert counts.loc["baseline, 3×"].tolist() == [0, 3]
+    assert table(shown, "Precision of training").loc["bfloat16"].tolist() == ["10, 12, 13, 14, 15", 25]
+    assert "71.2" not in texts + "".join(frame.to_string() for frame in shown.values())
+
+
+def test_the_protocol_of_backgrounds_shows_what_it_was_computed_from(run, tmp_path):
+    tuning = Ledger(tmp_path / "data" / "tuning" / "runs")
+    for planned in Study.load("margin").plan("published", PHOTOS):
+        tuning.add(record(planned, "margin", "published", accuracies(planned, 0.7, 0.01 + 0.001 * planned.spec.seed)))
+    for planned in Study.load("learning-rates").plan("published", PHOTOS):
+        base = 0.6 + 0.1 * (planned.spec.training.block_lr or 0)
+        tuning.add(record(planned, "learning-rates", "published", accuracies(planned, base)))
+    _, shown = run("backgrounds_protocol")
+    [caption] = [words for words in shown if "Distraction costs of the baseline" in words]
+    # The mean severity above 0 is 3, so the costs are 3.3, 3.6 and 3.9 points.
+    assert table(shown, "Distraction costs of the baseline")["unseen cost"].tolist() == [3.3, 3.6, 3.9]
+    assert "A fifth of the mean unseen cost is 0.72 points" in caption
+    rates = table(shown, "Stage 0: mean accuracy")["mean accuracy, %"]
+    assert rates["cbam 0.8"] == 68.0
+    assert len(rates) == len(Study.load("learning-rates").variants)
