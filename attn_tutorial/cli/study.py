@@ -136,9 +136,10 @@ def export_results(
 @click.option("--variant", "variants", multiple=True, help="Whose network; repeatable.  [default: all that are done]")
 @click.option("--seed", type=click.IntRange(0), help="The seed of the runs.  [default: the study's first one]")
 @click.option("--out", type=shared.Folder(), required=True, help="Folder for the files and a model card.")
+@click.option("--gate-inputs", is_flag=True, help="Add inputs that replace attention maps, to freeze or to swap them.")
 def networks(
     name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...],
-    seed: int | None, out: Path,
+    seed: int | None, out: Path, gate_inputs: bool,
 ) -> None:  # fmt: skip
     """Write trained networks of study NAME as ONNX files, which also return the attention maps, with a model card.
 
@@ -170,7 +171,7 @@ def networks(
             f"no run of {', '.join(lacking)} with seed {seed} at preset {preset!r} is in {results}. Run it first."
         )
     classes = load_images(prepared.name, "test", root=root, source=source).classes
-    for path in export_networks(ledger, named, classes, out):
+    for path in export_networks(ledger, named, classes, out, gate_inputs):
         click.echo(f"{path}: {path.stat().st_size:,} bytes")
 
 

@@ -23,12 +23,13 @@ Each network is one ONNX file that includes its weights.
 - Output `logits`: float32 (batch, {classes}), in the order {names}.
 - One output for each attention map of each slot, such as `stage1.0.slot.channel` (batch, C, 1, 1), `….spatial`
   (batch, 1, H, W), `….full` (batch, C, H, W) or `….pairwise` (batch, N, M).
-
+{gates}
 ```python
 import numpy, onnxruntime
 
 session = onnxruntime.InferenceSession("{first}")
-outputs = session.run(None, {{"canvas": numpy.zeros((1, 3, {side}, {side}), numpy.uint8)}})
+{feeds}
+outputs = session.run(None, feeds)
 found = dict(zip([output.name for output in session.get_outputs()], outputs))
 ```
 
@@ -54,6 +55,19 @@ that looks right does not prove that the network looks there; see the book's cha
 
 The networks are under the package's licence, MIT. {licence}
 """
+_GATES = """\
+- Input `own`: float32 (number of maps,), in the order of the outputs. 1: the network uses the map that it computes.
+  0: it uses the one that is given. Networks without maps have no such input.
+- One input for each map, such as `given.stage1.0.slot.channel`, in the shape of its output. So a program can freeze a
+  map, or swap the maps of two canvases. The outputs are the maps that were used.
+"""
+_FEEDS = 'feeds = {{"canvas": numpy.zeros((1, 3, {side}, {side}), numpy.uint8)}}'
+_FEEDS_WITH_GATES = """\
+feeds = {{
+    each.name: numpy.ones([1 if size == "batch" else size for size in each.shape], numpy.float32)
+    for each in session.get_inputs()
+}}
+feeds["canvas"] = numpy.zeros((1, 3, {side}, {side}), numpy.uint8)  # all maps are the network's own"""
 _LICENCES = {
     "cifar10": (
         "They were trained on the images of CIFAR-10 (Krizhevsky, *Learning multiple layers of features from tiny "
@@ -63,13 +77,16 @@ _LICENCES = {
 }
 
 
-def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], contents: Mapping[str, bytes]) -> str:
+def model_card(
+    named: Sequence[tuple[str, Record]], classes: Sequence[str], contents: Mapping[str, bytes], gate_inputs: bool
+) -> str:
     """Return the card as Markdown.
 
     Args:
         named: the name of each network, and its record.
         classes: names of the logits.
         contents: the bytes of the files by name, "<name>.onnx" for each network.
+        gate_inputs: whether the files have inputs that replace the maps.
 
     """
     record = named[0][1]
@@ -89,6 +106,8 @@ def model_card(named: Sequence[tuple[str, Record]], classes: Sequence[str], cont
             ],
         ),
         side=spec.clutter.canvas,
+        gates=_GATES if gate_inputs else "",
+        feeds=(_FEEDS_WITH_GATES if gate_inputs else _FEEDS).format(side=spec.clutter.canvas),
         classes=len(classes),
         names=", ".join(classes),
         first=f"{named[0][0]}.onnx",

@@ -3,21 +3,27 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attn_tutorial.blocks.base import AttentionBlock
 from attn_tutorial.clutter import to_input
 from attn_tutorial.errors import InputError
-from attn_tutorial.evaluation import attention_maps
+from attn_tutorial.evaluation import acting, attention_maps
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.model_card import model_card
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.ledger.weights import load_network
+from attn_tutorial.spec import EvaluationSpec
 from attn_tutorial.training.files import write_whole
 
-INPUT, LOGITS = "canvas", "logits"
+INPUT, LOGITS, OWN = "canvas", "logits", "own"
+"""Names of inputs and outputs. `OWN` says which maps the network computes itself, see `onnx_network`."""
+GIVEN = "given."
+"""Comes before the name of a map in the name of the input that replaces it."""
 
 
 class _Shown(nn.Module):
@@ -32,7 +38,30 @@ class _Shown(nn.Module):
         return logits, *(gate for each in seen.values() for gate in each.maps.values())
 
 
-def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> bytes:
+class _Given(nn.Module):
+    """The same with inputs that replace the maps: map number i is the network's own where `own[i]` is above 0."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, canvas: Tensor, own: Tensor, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        used: list[Tensor] = []
+
+        def replace(_name: str, block: AttentionBlock, x: Tensor) -> Tensor:
+            maps = {}
+            for kind, map_ in block.attention(x).items():
+                place = len(used)
+                maps[kind] = torch.where(own[place] > 0, map_, given[place])
+                used.append(maps[kind])
+            return block.apply_attention(x, maps)
+
+        with acting(self.network, replace):
+            logits = self.network(to_input(canvas))
+        return logits, *used
+
+
+def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str], gate_inputs: bool = False) -> bytes:
     """Return a network as the bytes of one ONNX file.
 
     Its input `canvas` is uint8 (B, 3, canvas, canvas), in the order red, green, blue, as `Clutter.render` returns it.
@@ -44,6 +73,11 @@ def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> byte
         network: in evaluation mode, on the CPU.
         canvas: side of its input in pixels.
         facts: the file's metadata, by name.
+        gate_inputs: add inputs that replace the maps, so that a program can freeze them, or swap them between canvases.
+            `own`, float32 (number of maps,), is 1 where the network uses the map that it computes, and 0 where it uses
+            the one that is given. Each map has an input "given.<slot>.<kind>" in the shape of its output. All inputs
+            must be fed; what is given for a map that is the network's own does not matter. The outputs are the maps
+            that were used. A network without maps stays as it is.
 
     Raises:
         InputError: the libraries that write ONNX are not installed.
@@ -59,13 +93,21 @@ def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> byte
     example = torch.zeros(2, 3, canvas, canvas, dtype=torch.uint8)
     with torch.no_grad():
         _, seen = attention_maps(network, to_input(example))
-    names = [LOGITS, *(f"{slot}.{kind}" for slot, each in seen.items() for kind in each.maps)]
+    maps = {f"{slot}.{kind}": map_ for slot, each in seen.items() for kind, map_ in each.maps.items()}
+    shown: nn.Module = _Shown(network)
+    inputs: tuple[Any, ...] = (example,)
+    input_names, varying = [INPUT], [{0: "batch"}]
+    if gate_inputs and maps:
+        shown = _Given(network)
+        inputs = (example, torch.ones(len(maps)), tuple(maps.values()))
+        input_names += [OWN, *(f"{GIVEN}{name}" for name in maps)]
+        varying += [{}, tuple({0: "batch"} for _ in maps)]  # type: ignore[list-item]
     program = torch.onnx.export(
-        _Shown(network).eval(),
-        (example,),
-        input_names=[INPUT],
-        output_names=names,
-        dynamic_shapes=({0: "batch"},),
+        shown.eval(),
+        inputs,
+        input_names=input_names,
+        output_names=[LOGITS, *maps],
+        dynamic_shapes=tuple(varying),
         dynamo=True,
         verbose=False,
         external_data=False,
@@ -83,7 +125,7 @@ def onnx_network(network: nn.Module, canvas: int, facts: dict[str, str]) -> byte
 
 
 def export_networks(
-    ledger: Ledger, named: Sequence[tuple[str, Record]], classes: Sequence[str], out: Path
+    ledger: Ledger, named: Sequence[tuple[str, Record]], classes: Sequence[str], out: Path, gate_inputs: bool = False
 ) -> list[Path]:
     """Write the networks of some runs as ONNX files, with a model card.
 
@@ -92,6 +134,7 @@ def export_networks(
         named: a name for each network, and its record; all were trained on the same images.
         classes: names of the logits.
         out: folder for the files, made if it does not exist. Files with the same names are replaced.
+        gate_inputs: see `onnx_network`.
 
     Returns:
         The files: `<name>.onnx` for each network, and `README.md`.
@@ -111,8 +154,9 @@ def export_networks(
                 f"run {record.run_id} ({name}) must be done, but is {record.status}: there is no network to export."
             )
         network = load_network(ledger, record)
-        contents[f"{name}.onnx"] = onnx_network(network, record.spec.clutter.canvas, _facts(name, record, classes))
-    contents["README.md"] = model_card(named, classes, contents).encode()
+        facts = _facts(name, record, classes)
+        contents[f"{name}.onnx"] = onnx_network(network, record.spec.clutter.canvas, facts, gate_inputs)
+    contents["README.md"] = model_card(named, classes, contents, gate_inputs).encode()
     try:
         out.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
@@ -139,8 +183,7 @@ def _check_alike(named: Sequence[tuple[str, Record]]) -> None:
                 f"networks to export must find the target by themselves, but {name} is told where it is (oracle "
                 f"{record.spec.oracle!r}), and a canvas alone does not tell that. Choose other networks with --variant."
             )
-        tested = record.spec.evaluation
-        if (record.spec.clutter, tested) != (first.clutter, first.evaluation):
+        if (record.spec.clutter, _tested(record)) != (first.clutter, _tested(named[0][1])):
             raise InputError(
                 f"networks on one card must have the same training clutter and the same tests, but {names[0]} and "
                 f"{name} differ. Choose networks of one kind with --variant."
@@ -150,6 +193,11 @@ def _check_alike(named: Sequence[tuple[str, Record]]) -> None:
             f"networks on a card must be tested at severities above 0, but {names[0]} was tested at severity "
             f"{', '.join(map(str, first.evaluation.severities))}."
         )
+
+
+def _tested(record: Record) -> EvaluationSpec:
+    """Return what a run was tested on, as far as the card shows it."""
+    return record.spec.evaluation.model_copy(update={"recalibrated": (), "look": None})
 
 
 def _facts(name: str, record: Record, classes: Sequence[str]) -> dict[str, str]:

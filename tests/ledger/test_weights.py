@@ -15,7 +15,7 @@ from attn_tutorial.clutter import Clutter, to_input
 from attn_tutorial.datasets import load_images
 from attn_tutorial.engine import run_study
 from attn_tutorial.errors import InputError
-from attn_tutorial.evaluation import attention_maps
+from attn_tutorial.evaluation import acting, attention_maps
 from attn_tutorial.ledger import Ledger
 from attn_tutorial.ledger.ledger import LedgerError
 from attn_tutorial.ledger.onnx import export_networks, onnx_network
@@ -105,6 +105,66 @@ def test_an_exported_network_gives_the_logits_and_maps_of_its_record(trained, tm
     snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].replace("cbam.onnx", str(file))
     exec(snippet, found := {})
     assert found["found"]["logits"].shape == (1, 10)
+
+
+@pytest.fixture
+def three(setting, plan):
+    """Networks without maps, with two gates in a block, and with pairwise maps, whose end is not zero any more."""
+    tested = {"images": 20, "types": ["surround+noise"], "severities": [0, 5], "look": None}
+    runs = plan(
+        setting,
+        baseline={"evaluation": {**tested, "recalibrated": ["surround+noise"]}},
+        cbam={"block": "cbam", "block_options": {"reduction": 4}},
+        non_local={"block": "non_local", "block_options": {"zero_init": False}, "stages": [3], "position": "post"},
+    )
+    run_study(runs, setting.with_options(runner="serial"))
+    ledger = Ledger(setting.results)
+    return ledger, [(run.variant, ledger.get(run)) for run in runs]
+
+
+def test_the_maps_of_an_exported_network_can_be_swapped_and_frozen(three, tmp_path):
+    ledger, named = three
+    *files, card = export_networks(ledger, named, CLASSES, tmp_path / "out", gate_inputs=True)
+    canvas = torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8)
+    for file, (name, record) in zip(files, named, strict=True):
+        session, network = onnxruntime.InferenceSession(file), load_network(ledger, record)
+        _, *own_maps = session.get_outputs()
+        assert [each.name for each in session.get_inputs()][1:] == (
+            ["own", *(f"given.{each.name}" for each in own_maps)] if own_maps else []
+        )
+        with torch.no_grad():
+            expected, seen = attention_maps(network, to_input(canvas))
+        maps = {f"{slot}.{kind}": map_ for slot, each in seen.items() for kind, map_ in each.maps.items()}
+        feeds = {"canvas": canvas.numpy()}
+        if own_maps:
+            feeds |= {f"given.{key}": map_.flip(0).contiguous().numpy() for key, map_ in maps.items()}
+            feeds["own"] = torch.ones(len(maps)).numpy()
+        found = session.run(None, feeds)
+        for theirs, ours in zip(found, (expected, *maps.values()), strict=True):
+            torch.testing.assert_close(torch.from_numpy(theirs), ours, rtol=1e-4, atol=1e-5)
+        for place, key in enumerate(
+            maps
+        ):  # one map after the other comes from the canvas at the other end of the batch
+
+            def swap(name, block, x, key=key, maps=maps):
+                used = {kind: maps[key].flip(0) if f"{name}.{kind}" == key else map_
+                        for kind, map_ in block.attention(x).items()}  # fmt: skip
+                return block.apply_attention(x, used)
+
+            with torch.no_grad(), acting(network, swap):
+                swapped = network(to_input(canvas))
+            assert not torch.allclose(swapped, expected, atol=1e-4), key
+            feeds["own"] = torch.ones(len(maps)).numpy()
+            feeds["own"][place] = 0
+            found = session.run(None, feeds)
+            torch.testing.assert_close(torch.from_numpy(found[0]), swapped, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(torch.from_numpy(found[1 + place]), maps[key].flip(0), rtol=1e-4, atol=1e-5)
+    text = card.read_text()
+    assert "Input `own`" in text
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    for file in files:
+        exec(snippet.replace("baseline.onnx", str(file)), found := {})
+        assert found["found"]["logits"].shape == (1, 10)
 
 
 def test_what_cannot_be_exported_says_so(trained, tmp_path, monkeypatch):
