@@ -5,6 +5,7 @@ from .contrasts import two_way as two_way
 from .costs import block_costs as block_costs
 from .costs import module_costs as module_costs
 from .costs import network_costs as network_costs
+from .explanations import explain as explain
 from .outcomes import SEEN_COST as SEEN_COST
 from .outcomes import UNSEEN_COST as UNSEEN_COST
 from .outcomes import areas as areas

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -25,6 +25,14 @@ class SeedRule(Part):
     fewer: PositiveInt
     more: PositiveInt
     """The two numbers of seeds that are possible."""
+
+
+class Explanation(Part):
+    """A question about the result, and the comparisons that answer it."""
+
+    question: str
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    """Pairs of variants: the first is compared with the second."""
 
 
 class Protocol(Part):
@@ -58,6 +66,7 @@ class Protocol(Part):
     pooling: str
     """The variant that each block is compared with in the declared secondary contrast."""
     seeds: SeedRule
+    explanations: list[Explanation]
 
     @property
     def sections(self) -> dict[str, str]:

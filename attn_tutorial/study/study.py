@@ -47,6 +47,8 @@ class Study(Part):
     references: dict[str, str] = Field(default_factory=dict)
     """For some variants, another one to compare with in place of the baseline, for example a plain network that was
     trained as long."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What pages and figures call a variant, such as "CBAM, gates start at ½"; by default its name."""
     fixed: Change = Field(default_factory=dict)
     """The fields of `RunSpec` that all variants share and that differ from the preset's."""
     variants: dict[str, Change] = Field(default_factory=dict)
@@ -91,6 +93,7 @@ class Study(Part):
             "controls": self.controls,
             "seeds": list(self.seeds) if isinstance(self.seeds, dict) else [],
             "first": self.first,
+            "labels": list(self.labels),
             "baseline": [self.baseline] if "baseline" in self.model_fields_set else [],
             "references": [*self.references, *self.references.values()],
         }
@@ -117,6 +120,10 @@ class Study(Part):
     def family(self) -> list[str]:
         """The variants under test, which Holm's correction counts: all but the baseline and the controls."""
         return [name for name in self.variants if name not in {self.baseline, *self.controls}]
+
+    def label(self, variant: str) -> str:
+        """Return what pages and figures call a variant."""
+        return self.labels.get(variant, variant)
 
     @property
     def comparisons(self) -> dict[str, list[str]]:
