@@ -33,6 +33,8 @@ class Explanation(Part):
     question: str
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     """Pairs of variants: the first is compared with the second."""
+    gain_must_remain: bool = False
+    """Whether the answer may say that blocks keep to the target only if the gain is there in these pairs, too."""
 
 
 class Protocol(Part):
