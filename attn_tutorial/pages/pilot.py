@@ -1,16 +1,24 @@
-"""What the pilot found: a table of verdicts and sentences for the findings page, from a ledger's frames."""
+"""What the pilot found: a table of verdicts and sentences, from a ledger's frames, and the answer that it gives."""
 
 import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
+from IPython.display import Markdown, display
 
 from attn_tutorial.analysis.outcomes import BASELINE, areas, as_gains, distraction_costs, slopes
 from attn_tutorial.analysis.statistics import MARGIN, intervals
 from attn_tutorial.analysis.verdicts import Found, Verdict, difference, judge
+from attn_tutorial.figures.forest import describe_forest_plot, forest_plot
+from attn_tutorial.figures.style import show
 from attn_tutorial.figures.tables import difference_table, distraction_cost_table, interval_text, main_types
+from attn_tutorial.ledger import Ledger, held_in
+from attn_tutorial.study import Study
 
+_PILOT, _PILOT_PRESET = "pilot", "full-cpu"
+_UNSEEN = "mosaic"
+"""The pilot's one strong background that hides nothing and that no network was trained on."""
 _REFUTED = f"the interval excludes a gain of {MARGIN:g} points or more"
 _SAYS = {
     "supported": "supported by the protocol's rule: all four conditions hold",
@@ -19,6 +27,67 @@ _SAYS = {
     "not measured": "not measured yet",
 }
 _HEADINGS = {"supported": "Supported", "refuted": f"Refuted ({_REFUTED})", "undecided": "Undecided"}
+
+
+def show_interim(progress: str, ledger: Ledger) -> None:
+    """Display the pilot's answer, as long as the study of backgrounds has none.
+
+    Args:
+        progress: a sentence that says how far that study is.
+        ledger: contains the pilot's records.
+
+    """
+    lines = [f"**It is not known yet.** {progress} Until then there is the pilot's answer."]
+    frame = pilot_frame(ledger)
+    if frame.empty:
+        display(Markdown(lines[0]))
+        return
+    study = Study.load(_PILOT)
+    compared = frame[frame["variant"].isin([study.baseline, *study.comparisons[study.baseline]])]
+    lines += interim_sentences(compared, study)
+    display(Markdown("\n".join(f"- {line}" for line in lines)))
+    reductions = as_gains(distraction_costs(compared, [_UNSEEN]))
+    show(
+        lambda: forest_plot(reductions, study.baseline, study.controls, None, f"points of the cost of {_UNSEEN} below"),
+        describe_forest_plot(reductions, study.baseline, study.controls),
+        f"The pilot, exploratory: by how much each network lessens what `{_UNSEEN}` costs the baseline. Further right "
+        "is better. Below the line are controls.",
+    )
+
+
+def interim_sentences(frame: pd.DataFrame, study: Study) -> list[str]:
+    """Say what the pilot found: on its primary outcome, and on the one strong background that hides nothing.
+
+    Args:
+        frame: the accuracies of the pilot's runs that are compared with the baseline.
+        study: the pilot.
+
+    """
+    blocks = [name for name in study.family if name in set(frame["variant"])]
+    seeds = frame["seed"].nunique()
+    gains = {name: difference(areas(frame, main_types(frame)), name, study.baseline) for name in blocks}
+    above = [f"`{name}` {_text(each)}" for name, each in gains.items() if each is not None and each.above]
+    costs = as_gains(distraction_costs(frame, [_UNSEEN]))
+    fewer = {name: difference(costs, name, study.baseline) for name in blocks}
+    lower = [f"`{name}` {_text(each)}" for name, each in fewer.items() if each is not None and each.above]
+    return [
+        f"Where clutter hides the target, the pilot ({_seeds(seeds)}) found a gain with an interval above 0 for "
+        f"{', '.join(above) if above else 'none'} of {len(blocks)} blocks.",
+        f"On `{_UNSEEN}`, a background that hides nothing and that training did not show, the cost was lower with an "
+        f"interval above 0 for {', '.join(lower) if lower else 'none'}. This was seen after the fact, so it is a "
+        "hypothesis.",
+    ]
+
+
+def pilot_frame(ledger: Ledger) -> pd.DataFrame:
+    """Return the accuracies of the pilot's own runs: those that its plan has, at its preset."""
+    study = Study.load(_PILOT)
+    frames = [
+        ledger.frame(study.plan(_PILOT_PRESET, held.images))
+        for held in held_in(study, ledger)
+        if held.preset == _PILOT_PRESET
+    ]
+    return max(frames, key=len) if frames else ledger.frame([])
 
 
 def verdict_table(

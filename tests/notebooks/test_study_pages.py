@@ -29,12 +29,15 @@ def _close():
 def run(monkeypatch, tmp_path):
     """Runs a page's cells in a project whose ledgers are made up, and returns its texts, and tables by caption."""
     texts, shown = [], {}
-    for module in ("IPython.display", "attn_tutorial.pages.results", "attn_tutorial.pages.protocol"):
+    of_pages = [f"attn_tutorial.pages.{name}" for name in ("answer", "pilot", "protocol", "results", "why_not")]
+    for module in ("IPython.display", *of_pages):
         monkeypatch.setattr(f"{module}.display", lambda markdown: texts.append(markdown.data))
-    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results", "attn_tutorial.pages.protocol"):
-        monkeypatch.setattr(f"{module}.show_table", lambda frame, caption: shown.update({caption: frame}))
-    for module in ("attn_tutorial.figures", "attn_tutorial.pages.results"):
-        monkeypatch.setattr(f"{module}.show", lambda draw, alt, caption: shown.update({caption: (draw(), alt)}))
+    for module in ("attn_tutorial.figures", *of_pages):
+        if not module.endswith(("pilot", "why_not")):
+            monkeypatch.setattr(f"{module}.show_table", lambda frame, caption: shown.update({caption: frame}))
+    for module in ("attn_tutorial.figures", *of_pages):
+        if not module.endswith(("protocol", "why_not")):
+            monkeypatch.setattr(f"{module}.show", lambda draw, alt, caption: shown.update({caption: (draw(), alt)}))
     for place in ("pages", "pages.parameters"):
         monkeypatch.setattr(f"attn_tutorial.{place}.project_root", lambda: tmp_path)
 
@@ -146,12 +149,12 @@ def pilot_record(run):
     return record(run, "pilot", "full-cpu", rows, lesions=lesions)
 
 
-def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
+def test_the_pilots_page_says_what_its_protocol_allows(run, tmp_path):
     plan = Study.load("pilot").plan("full-cpu", PHOTOS)
     *most, last = [planned for planned in plan if planned.variant != "cbam, 3×"]
     for planned in most:
         Ledger(tmp_path / "data" / "results").add(pilot_record(planned))
-    texts, shown = run("findings")
+    texts, shown = run("pilot")
     assert f"**{len(plan) - 2} of {len(plan)} runs are done.**" in texts
     assert "The rest: 2 missing. **Until they are done this is an interim reading" in texts
     assert "**Supported**: `se` (+" in texts
@@ -176,7 +179,7 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
         pilot_record(next(run for run in Study.load("pilot").plan("full-cpu", PHOTOS, 9) if run.spec.seed == 8))
     )
     shown.clear()
-    texts, shown = run("findings")
+    texts, shown = run("pilot")
     differences = table(shown, "Difference from baseline in mean accuracy on fragments+noise, in points")
     assert differences["seeds"].max() == 3
     assert table(shown, "Difference from baseline, 3× in mean accuracy").index.tolist() == ["cbam, 3×"]
@@ -188,10 +191,10 @@ def test_the_findings_say_what_the_protocol_allows(run, tmp_path):
     assert "(1 seed: one seed, no interval)." in texts
 
 
-def test_the_findings_show_what_mosaic_costs_and_call_it_exploratory(run, tmp_path):
+def test_the_pilots_page_shows_what_mosaic_costs_and_call_it_exploratory(run, tmp_path):
     for planned in Study.load("pilot").plan("full-cpu", PHOTOS):
         Ledger(tmp_path / "data" / "results").add(pilot_record(planned))
-    texts, shown = run("findings")
+    texts, shown = run("pilot")
     costs = table(shown, "Exploratory: mosaic")
     assert costs.index.tolist() == list(Study.load("pilot").variants), "each variant once, in the study's order"
     # A step of 3 points a severity, so the mean of 1 to 5 lies 9 points lower; SE's step is 2.6.
@@ -211,7 +214,7 @@ def test_the_findings_show_what_mosaic_costs_and_call_it_exploratory(run, tmp_pa
 
 
 def test_a_page_that_shows_the_pilot_says_at_its_top_what_that_measured():
-    for name in ("findings", "protocol", "where_does_it_look", "lesions", "what_it_costs"):
+    for name in ("pilot", "protocol", "where_does_it_look", "lesions", "what_it_costs"):
         first = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells[0].source
         assert "mostly measures {term}`occlusion <axis>`" in " ".join(first.split()), name
         assert "{ref}`Is your clutter occlusion? <pitfall-occlusion>`" in first, name
@@ -225,13 +228,13 @@ def test_a_run_that_failed_is_no_part_of_the_budget(run, tmp_path):
     failed = next(run for run in plan if run.variant == "baseline" and run.spec.seed == 1)
     update = {"status": "failed", "error": "no memory", "training_seconds": None, "accuracy": []}
     ledger.add(pilot_record(failed).model_copy(update=update))
-    texts, _ = run("findings")
+    texts, _ = run("pilot")
     assert "To train and test it once took 10.0 to 10.0 minutes" in texts
     assert "1 failed" in texts
 
 
-def test_without_records_the_findings_say_so(run):
-    texts, shown = run("findings")
+def test_without_records_the_pilots_page_says_so(run):
+    texts, shown = run("pilot")
     assert "No run of the study *pilot* at preset `full-cpu` is here yet." in texts
     assert not shown
 
@@ -282,7 +285,7 @@ def test_costs_are_measured_and_set_against_the_gains_in_the_ledger(run, ledger)
         ("protocol", {"sd": 0.0}, "`sd` must be"),
         ("protocol", {"power": 1.0}, "`power` must be"),
         ("what_it_costs", {"rounds": 0}, "`rounds` must be"),
-        ("findings", {"results": 3}, "`results` must be"),
+        ("pilot", {"results": 3}, "`results` must be"),
         ("what_it_costs", {"round": 3}, "'round' is not a parameter.*Did you mean 'rounds'"),
     ],
     ids=["sd", "power", "rounds", "results", "misspelt"],
@@ -340,3 +343,69 @@ def test_the_protocol_of_backgrounds_shows_what_it_was_computed_from(run, tmp_pa
     rates = table(shown, "Stage 0: mean accuracy")["mean accuracy, %"]
     assert rates["cbam 0.8"] == 68.0
     assert len(rates) == len(Study.load("learning-rates").variants)
+
+
+def test_until_the_study_is_complete_the_findings_show_the_pilots_answer(run, tmp_path):
+    for planned in Study.load("pilot").plan("full-cpu", PHOTOS):
+        Ledger(tmp_path / "data" / "results").add(pilot_record(planned))
+    texts, shown = run("findings")
+    assert "**It is not known yet.** The study has no runs yet. Until then there is the pilot's answer." in texts
+    assert "found a gain with an interval above 0 for `se` +3." in texts
+    assert "On `mosaic`, a background that hides nothing and that training did not show" in texts
+    [(caption, (_, alt))] = shown.items()
+    assert caption.startswith("The pilot, exploratory")
+    assert "se +1.2" in alt
+
+
+def test_the_findings_show_the_answer_when_stage_1_is_complete(run, tmp_path):
+    ledger, protocol = Ledger(tmp_path / "data" / "results"), Protocol.load("backgrounds")
+    variants = [protocol.baseline, *protocol.primary, protocol.pooling, "oracle gate"]
+    for planned in published(variants, range(10, 20)):
+        place = variants.index(planned.variant)
+        step = 0.03 - 0.004 * place + 0.0002 * (planned.spec.seed * (place + 1) % 4)
+        ledger.add(record(planned, "backgrounds", "published", accuracies(planned, 0.75, step), precision="float32"))
+    texts, shown = run("findings")
+    assert texts.startswith("**Yes, some do: on backgrounds that training did not show, networks with ")
+    assert "10 seeds; ResNet-8, width 32; 160,000 training samples" in texts
+    assert [words for words in shown if words.startswith("What backgrounds cost.")]
+    assert table(shown, "Points, against the plain network of the same seed").index.tolist() == [
+        "SE", "CBAM", "spatial gate", "Non-local"
+    ]  # fmt: skip
+    assert len(table(shown, "against attention pooling")) == 4
+    assert not [words for words in shown if "pilot" in words.lower()]
+
+
+def test_reasons_why_a_block_does_not_help_have_measured_numbers(run, tmp_path):
+    for planned in Study.load("pilot").plan("full-cpu", PHOTOS):
+        Ledger(tmp_path / "data" / "results").add(pilot_record(planned))
+    texts, _ = run("why_not")
+    assert "`cbam, identity` against `cbam`: +1.1" in texts
+    assert re.search(r"its standard deviation is \d\.\d\d points of mean accuracy in the pilot \(3 seeds\)", texts)
+    ledger = Ledger(tmp_path / "data" / "results")
+    variants = [
+        "baseline",
+        "se",
+        "cbam",
+        "spatial",
+        "non_local",
+        "attention pooling",
+        "cbam half",
+        "cbam, 3×",
+        "baseline, 3×",
+    ]
+    for planned in published(variants, range(10, 20)):
+        step = 0.03 - 0.002 * variants.index(planned.variant) + 0.0002 * (planned.spec.seed % 3)
+        ledger.add(record(planned, "backgrounds", "published", accuracies(planned, 0.75, step), precision="float32"))
+    texts, _ = run("why_not")
+    assert "CBAM, gates start at ½, against CBAM: the loss to unseen backgrounds is 2.4" in texts
+    assert "CBAM, 3× as long, against plain network, 3× as long: the loss to unseen backgrounds is -0.6" in texts
+    assert "The plain network loses 9.1 points to unseen backgrounds and 9.1 points to `fragments`" in texts
+
+
+def test_the_short_gallery_shows_seen_and_unseen_backgrounds(run, monkeypatch, tmp_path):
+    _, shown = run("clutter_in_short", data="shapes")
+    [(caption, (figure, alt))] = shown.items()
+    assert caption.startswith("Severity 0 to 5 from left to right.")
+    assert "shapes" in caption
+    assert len(figure.axes) >= 3
+    assert "Mosaic" in alt
