@@ -1,3 +1,13 @@
+from .answer import Results as Results
+from .answer import answer_sentences as answer_sentences
+from .answer import read_results as read_results
+from .answer import show_answer as show_answer
+from .answer import show_explanations as show_explanations
+from .answer import show_main_figure as show_main_figure
+from .answer import show_other_analyses as show_other_analyses
+from .answer import show_pooling as show_pooling
+from .answer import show_seen as show_seen
+from .answer import show_verdicts as show_verdicts
 from .block_results import show_block_results as show_block_results
 from .measured import show_measured as show_measured
 from .parameters import ParameterError as ParameterError
@@ -10,6 +20,7 @@ from .pilot import change_sentences as change_sentences
 from .pilot import contrast_sentences as contrast_sentences
 from .pilot import cost_sentences as cost_sentences
 from .pilot import cost_table as cost_table
+from .pilot import show_interim as show_interim
 from .pilot import summary_sentences as summary_sentences
 from .pilot import verdict_sentences as verdict_sentences
 from .pilot import verdict_table as verdict_table
@@ -22,3 +33,5 @@ from .results import show_held as show_held
 from .results import show_results as show_results
 from .results import standing as standing
 from .steps import check_steps as check_steps
+from .why_not import measured_reasons as measured_reasons
+from .why_not import show_measured_reason as show_measured_reason

@@ -49,7 +49,7 @@ def test_constants_are_those_of_the_code():
     multipliers, steps = philox._MULTIPLIERS, philox._KEY_STEPS
     for constant in (*multipliers, *steps, *noise_bank._KEY):
         assert f"0x{constant:08X}" in TEXT
-    assert f"holds {noise_bank.FIELDS} fields of {noise_bank.PERIOD}×{noise_bank.PERIOD} pixels" in TEXT
+    assert f"contains {noise_bank.FIELDS} fields of {noise_bank.PERIOD}×{noise_bank.PERIOD} pixels" in TEXT
     assert f"SD {noise_bank.FIELD_SD}." in TEXT
     assert f"round({noise_bank.FIELD_SD} * v, d)" in TEXT
     assert noise_bank._LATTICES == tuple(2 ** (octave + 1) for octave in range(6))

@@ -274,7 +274,7 @@ def test_a_loss_by_what_is_hidden_is_told_from_a_loss_by_what_is_around(run, use
     assert (costs.loc["over only"] == costs.loc["both"]).all()
     assert costs.loc["both", 5] > 95
     spoken = "\n".join(chapter.said)
-    assert "around* a whole target cost **0.0 [0.0, 0.0]**. The part over the target alone makes 100 %" in spoken
+    assert "around* a whole target cost **0.0 [0.0, 0.0]**. The part over the target alone makes up 100 %" in spoken
     assert "was not run here" not in spoken
 
 
@@ -285,7 +285,7 @@ def test_a_loss_by_what_is_around_is_told_from_a_loss_by_what_is_hidden(run, use
     costs = chapter.costs.pivot(index="kind", columns="severity", values="rate")
     assert (costs.loc["over only"] == 0).all()
     assert (costs.loc[["around only", "both"]] == 100).all(axis=None)
-    assert "The part over the target alone makes 0 %" in "\n".join(chapter.said)
+    assert "The part over the target alone makes up 0 %" in "\n".join(chapter.said)
 
 
 def test_without_the_network_the_chapter_says_what_is_missing(run, monkeypatch, tmp_path):
@@ -347,7 +347,7 @@ def test_only_fragments_trace_a_tile_that_was_removed(run):
     assert removed.loc["fragments+noise", "low"] > chapter.guess
     for kind in ("surround+noise", "crowd", "mosaic"):
         assert removed.loc[kind, "rate"] < removed.loc["fragments+noise", "low"], kind
-    assert any(text.startswith("What it finds are the fragments") for text in chapter.said)
+    assert any(text.startswith("The detector finds the fragments") for text in chapter.said)
 
 
 def test_the_box_goes_around_what_is_not_grey(definitions):

@@ -40,8 +40,8 @@ def test_every_table_has_every_block(run, capsys):
     output = capsys.readouterr().out
     middle = "[0, 1, 1, 1, 1, 1, 1, 1, 0]"
     assert output.count(middle) == 7
-    assert f"Non-local held {costs['memory']['non_local', '64×56×56']:.1f} times the features" in output
-    assert f"one map alone is {(56 * 56) ** 2 / (64 * 56 * 56):.0f} times" in output
+    assert f"Non-local needs {costs['memory']['non_local', '64×56×56']:.1f} times the memory of the features" in output
+    assert f"One map of all pairs alone would need {(56 * 56) ** 2 / (64 * 56 * 56):.0f} times" in output
 
 
 @pytest.mark.parametrize(

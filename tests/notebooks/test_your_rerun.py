@@ -81,12 +81,12 @@ def test_a_rerun_is_compared_variant_by_variant_and_other_images_are_not(papermi
     result, page = papermill(*common)
     assert result.returncode == 0, result.stderr[-2000:]
 
-    kinds = {row[-1]: row for row in rows_of(page, "What the two ledgers hold")}
+    kinds = {row[-1]: row for row in rows_of(page, "What the two ledgers contain")}
     assert kinds["photos of a test"][1:5] == ["yes", "20", "20", "0"]
-    assert kinds["photos from elsewhere"][1:5] == ["no, only one side has any", "0", "4", "0"]
+    assert kinds["photos from elsewhere"][1:5] == ["no, only one side has runs", "0", "4", "0"]
     assert "Nothing is compared" not in page
 
-    table = {row[0]: row for row in rows_of(page, "margin of equivalence ±0.5")}
+    table = {row[0]: row for row in rows_of(page, "equivalence margin ±0.5")}
     assert {name: row[1] for name, row in table.items()} == {
         "baseline": "equivalent", "se": "equivalent", "cbam": "different", "non_local": "different",
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_rerun_is_compared_variant_by_variant_and_other_images_are_not(papermi
 
     result, page = papermill(*common, "-p", "margin", 3.0, "-p", "preset", "full-cpu")
     assert result.returncode == 0, result.stderr[-2000:]
-    assert "There is no run of yours here yet" in page
+    assert "You have no runs here yet" in page
     assert "-p preset full-cpu" in page
 
 
@@ -121,15 +121,15 @@ def test_an_empty_ledger_says_what_to_run_and_shows_the_published_side(papermill
         (tmp_path / "mine" / path.name).write_bytes(path.read_bytes())
     result, page = papermill(*words)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert rows_of(page, "What the two ledgers hold")[0][1:5] == ["no, only one side has any", "8", "0", "8"]
-    assert "There is no run of yours here yet" in page
+    assert rows_of(page, "What the two ledgers contain")[0][1:5] == ["no, only one side has runs", "8", "0", "8"]
+    assert "You have no runs here yet" in page
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("-p", "margin", "0"), "`margin` must be"),
-        (("-p", "results", "nowhere"), "results 'nowhere' was given, which is no folder"),
+        (("-p", "results", "nowhere"), "`results` must be a folder with records, but got 'nowhere'"),
         (("-p", "preset", "quik"), "Did you mean 'quick'"),
     ],
 )

@@ -12,7 +12,7 @@ TWINS = [
 ]
 MESSAGES = [
     "channel-spatial  differs from the paper's by up to 0.0000",
-    "no error; the silent channel now holds the map",
+    "no error, but the silent channel now contains the map",
     "ValueError: block 'channel' takes floating-point features (batch, 32 channels",
     "sum: 512 times the input",
     "1 map\nSE's gates are gone",
