@@ -9,6 +9,7 @@ from attn_tutorial.analysis.stopping import stage_of
 from attn_tutorial.errors import check_choice
 from attn_tutorial.figures.style import show_table
 from attn_tutorial.ledger import Ledger, held_in
+from attn_tutorial.spec import SEEN
 from attn_tutorial.study import Protocol, Study
 
 _LENGTH_OF_HASH = 12  # characters that a page shows
@@ -72,9 +73,11 @@ def show_rates(tuning: Ledger, preset: str) -> None:
         preset: at which they were run.
 
     """
-    for held in held_in(Study.load("learning-rates"), tuning):
+    study = Study.load("learning-rates")
+    for held in held_in(study, tuning):
         if held.preset == preset:
-            frame = tuning.frame(held.runs)
+            frame = tuning.frame(study.plan(preset, held.images))  # other studies add seeds of the baseline
+            frame = frame[frame["types"] == SEEN]
             means = frame.groupby("variant", sort=False)["accuracy"].mean()
             table = pd.DataFrame({"mean accuracy, %": means.round(2)})
             show_table(

@@ -330,7 +330,7 @@ def test_the_protocol_of_backgrounds_shows_every_rule_and_no_accuracy(run, tmp_p
 
 def test_the_protocol_of_backgrounds_shows_what_it_was_computed_from(run, tmp_path):
     tuning = Ledger(tmp_path / "data" / "tuning" / "runs")
-    for planned in Study.load("margin").plan("published", PHOTOS):
+    for planned in Study.load("margin").plan("published", PHOTOS):  # the baselines of the other study, with other seeds
         tuning.add(record(planned, "margin", "published", accuracies(planned, 0.7, 0.01 + 0.001 * planned.spec.seed)))
     for planned in Study.load("learning-rates").plan("published", PHOTOS):
         base = 0.6 + 0.1 * (planned.spec.training.block_lr or 0)

@@ -18,9 +18,10 @@ def stage_0():
     """The mean accuracy of each candidate on seen backgrounds of validation images."""
     ledger = Ledger(TUNING)
     [held] = [held for held in held_in(Study.load("learning-rates"), ledger) if held.preset == "published"]
-    frame = ledger.frame(held.runs)
+    frame = ledger.frame(Study.load("learning-rates").plan("published", held.images))
+    frame = frame[frame["types"] == "surround+noise"]
     assert set(frame["split"]) == {"val"}
-    assert set(frame["types"]) == {"surround+noise"}
+    assert set(frame["seed"]) == {0}
     return frame.groupby("variant")["accuracy"].mean()
 
 
