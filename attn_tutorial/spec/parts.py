@@ -159,7 +159,8 @@ class TrainingSpec(Part):
     lr: PositiveFloat = 0.05
     """Peak learning rate of Nesterov SGD."""
     block_lr: PositiveFloat | None = None
-    """Peak learning rate of the blocks' weights, which Nesterov SGD trains, too; None: the same as `lr`."""
+    """Peak learning rate of the weights of blocks, and of a pooling that attends, which Nesterov SGD trains, too; None:
+    the same as `lr`."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -290,10 +291,10 @@ class RunSpec(Part):
 
     @model_validator(mode="after")
     def _blocks_can_be_trained(self) -> Self:
-        if self.training.block_lr is not None and self.block is None:
+        if self.training.block_lr is not None and self.block is None and self.backbone.pooling != "attention":
             raise ValueError(
-                f"training.block_lr must be left out without a block, but got {self.training.block_lr}: name the "
-                "block, or leave it out"
+                "training.block_lr must be left out without a block and without attention pooling, but got "
+                f"{self.training.block_lr}: name the block, or leave it out"
             )
         return self
 

@@ -10,10 +10,12 @@ from attn_tutorial.training.muon import Muon
 def make_optimisers(model: nn.Module, recipe: TrainingSpec) -> list[Optimizer]:
     """Return the optimisers of a recipe.
 
-    One is Nesterov SGD for all weights; or Muon moves the backbone's convolutions, and SGD the rest and the blocks.
+    One is Nesterov SGD for all weights; or Muon moves the backbone's convolutions, and SGD the rest and the blocks. The
+    weights of a pooling that attends are treated as a block's.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    in_slots = {id(weight) for block in model.slots().values() for weight in block.parameters()}  # type: ignore[operator]
+    attending = [*model.slots().values(), model.pool]  # type: ignore[operator]
+    in_slots = {id(weight) for module in attending for weight in module.parameters()}
     shaped = [weight for weight in weights if weight.ndim > 1 and id(weight) not in in_slots]
     filters = [weight for weight in shaped if weight.ndim == 4 and recipe.conv_optimizer == "muon"]
     moved = {id(weight) for weight in filters}

@@ -54,6 +54,23 @@ def test_the_blocks_have_a_peak_of_their_own_and_the_rest_keeps_its_treatment(bl
 
 
 @OPTIMISERS
+@pytest.mark.parametrize("block_lr", [None, 0.2])
+def test_a_pooling_that_attends_is_treated_as_a_block(optimiser, block_lr):
+    given = RunSpec.parse(
+        {
+            "data": {"name": "cifar10"}, "backbone": {"pooling": "attention"},
+            "training": {"samples": 1280, "block_lr": block_lr, "conv_optimizer": optimiser},
+        }
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = resnet(8, 16, pooling="attention")
+    found = treatment(model, make_optimisers(model, given.training))
+    assert found["pool.query"] == (SGD, block_lr or 0.05, 0.0)
+    assert found["head.bias"] == (SGD, 0.05, 0.0)
+    assert set(found) == {name for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+@OPTIMISERS
 def test_without_a_rate_of_their_own_blocks_move_as_with_the_common_one(optimiser):
     """Bit for bit, over a few steps: None means `lr`."""
     ends = []
