@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attn_tutorial.blocks.options import PACKAGE_BLOCKS, AtStart, BlockOptions, parse_options
+from attn_tutorial.blocks.tracing import leaf_in_traces
 
 Features = Float[Tensor, "batch channel height width"]
 Maps = dict[str, Tensor]
@@ -47,6 +48,8 @@ class AttentionBlock(nn.Module):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        if "forward" in cls.__dict__:
+            cls.forward = leaf_in_traces(cls.forward)  # type: ignore[method-assign]
         known = PACKAGE_BLOCKS.get(cls.__dict__.get("name", ""))
         if known and _takes_any_option(cls.__init__):
             cls.__signature__ = _signature(known.options)  # so that `help(SE)` lists the options
@@ -55,6 +58,11 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__()
+        if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+            raise ValueError(
+                f"`channels` of block {self.name!r} must be a whole number of at least 1, but got {channels!r}. Give "
+                "the number of channels of the features that the block takes."
+            )
         self.channels = channels
         self.chosen = parse_options(self.name, options)
         self.options = self.chosen.model_dump()
@@ -92,6 +100,7 @@ class AttentionBlock(nn.Module):
             x = (x * gate).to(x.dtype)
         return x
 
+    @leaf_in_traces
     def forward(self, x: Features) -> Features:
         """Return the block's output, in the shape and the memory format of `x`."""
         return self.apply_attention(x, self.attention(x))

@@ -1,5 +1,6 @@
 """What a module costs: parameters, floating-point operations, time and memory."""
 
+import random
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,9 @@ def _attention_flop(*shapes: Any, out_val: Any = None, **_: Any) -> int:
     return sdpa_flop(query, key, value)
 
 
-def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -> dict[str, list[float]]:
+def seconds_in_turn(
+    functions: Mapping[str, Function], x: Tensor, rounds: int, order: random.Random | None = None
+) -> dict[str, list[float]]:
     """Return the seconds of a forward and backward pass of each function, one number per round.
 
     A first round is not counted. In each round every function takes its turn, so that a machine whose speed drifts
@@ -49,13 +52,18 @@ def seconds_in_turn(functions: Mapping[str, Function], x: Tensor, rounds: int) -
         functions: modules, or other functions of features, by name
         x: features (B, C, H, W) that require a gradient
         rounds: the number of rounds that are counted
+        order: shuffles the order of each round, because what runs before a function can slow it down; None for the
+            order of `functions` in every round
 
     """
     now = time.process_time if x.device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     gradients: dict[str, Tensor] = {}
     for counted in [False] + rounds * [True]:
-        for name, function in functions.items():
+        turns = list(functions.items())
+        if order is not None:
+            order.shuffle(turns)
+        for name, function in turns:
             x.grad = None
             began = now()
             result = function(x)

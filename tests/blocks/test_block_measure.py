@@ -1,5 +1,6 @@
 """Parameters, operations, time and memory, against what they must be."""
 
+import random
 import time
 
 import pytest
@@ -71,6 +72,15 @@ def test_the_functions_take_turns_and_the_first_round_is_not_counted():
     assert turns == 3 * ["slow", "fast"]
     assert [len(each) for each in seconds.values()] == [2, 2]
     assert min(seconds["slow"]) >= 0.02 > min(seconds["fast"])
+
+
+def test_the_order_of_the_turns_can_be_shuffled():
+    turns = []
+    functions = {name: lambda x, name=name: turns.append(name) or 1 * x for name in "abcd"}
+    seconds_in_turn(functions, features(1, 1, 1, 1), 9, random.Random(0))
+    rounds = [tuple(turns[place : place + 4]) for place in range(0, len(turns), 4)]
+    assert all(sorted(each) == list("abcd") for each in rounds)
+    assert len(set(rounds)) > 5
 
 
 def test_timing_has_the_backward_pass_too():
