@@ -83,8 +83,9 @@ def show_rates(tuning: Ledger, preset: str) -> None:
             show_table(
                 table.rename_axis("network and rate"),
                 "Stage 0: mean accuracy on `surround` and `noise` over severities 0 to 5, one seed, on "
-                f"{frame['images'].iloc[0]:,} validation images. Number behind a name: the learning rate (of the "
-                "baseline: of everything but the convolutions; of a block: of its own weights), or the loss's weight.",
+                f"{frame['images'].iloc[0]:,} validation images. Number after a name: the learning rate (of the "
+                "baseline: of everything but the convolutions; of a block and of attention pooling: of its own weights), "
+                "or the loss's weight.",
             )
 
 

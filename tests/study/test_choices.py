@@ -46,7 +46,9 @@ def test_the_rates_are_the_best_of_the_search(stage_0, specs):
         of_block = {name: spec.training.block_lr for name, spec in specs.items() if spec.block == block}
         assert set(of_block.values()) == {rate}, of_block
     assert specs["static_spatial"].training.block_lr == specs["spatial"].training.block_lr
-    without = [name for name, spec in specs.items() if spec.block is None]
+    pooling = specs["attention pooling"].training.block_lr
+    assert pooling == best(stage_0, "attention pooling", (0.01, 0.05, 0.2, 0.8))
+    without = [name for name, spec in specs.items() if spec.block is None and name != "attention pooling"]
     assert {specs[name].training.block_lr for name in without} == {None}
 
 

@@ -1,11 +1,14 @@
 """Protocols: one file has the numbers and the text, and one hash covers both."""
 
 import hashlib
+import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from attn_tutorial.errors import InputError
+from attn_tutorial.ledger import Ledger
 from attn_tutorial.spec import Images, SpecError
 from attn_tutorial.study import Protocol, Study
 
@@ -58,3 +61,13 @@ def test_an_unknown_protocol_is_refused():
         Protocol.load("background")
     with pytest.raises(SpecError, match="protocol must be one of backgrounds, but got 'mine'"):
         Study.parse({"name": "s", "title": "t", "question": "q", "variants": {"a": {}}, "protocol": "mine"})
+
+
+def test_records_have_the_hash_of_the_protocol_or_of_an_earlier_one_that_it_names(protocol):
+    """Every published record of the study at the protocol's scale was started under it."""
+    earlier = re.findall(r"hash of this file as it was then, which begins with (\w{12})", protocol.text)
+    known = (protocol.sha256[:12], *earlier)
+    folder = Path(__file__).parents[2] / "data" / "results"
+    records = [record for record in Ledger(folder) if record.study == "backgrounds"]
+    assert records
+    assert [record.run_id for record in records if (record.protocol or "")[:12] not in known] == []

@@ -30,7 +30,7 @@ def test_variants_differ_in_their_slots_only(study, preset):
     recipes = {"recipe", "clean", "length", "budget", "pilot", "learning-rates", "backgrounds"}
     if study in recipes:  # how they are trained differs
         slots |= {"training"}
-    if study in ("budget", "pilot", "backgrounds"):
+    if study in ("budget", "pilot", "backgrounds", "learning-rates"):
         slots |= {"backbone", "clutter"}
     if study == "backgrounds":  # two are also tested with BatchNorm statistics of the unseen backgrounds
         slots |= {"evaluation"}
@@ -196,7 +196,7 @@ def test_the_blocks_on_backgrounds_start_as_the_identity_and_the_rest_explains_t
         "baseline, all backgrounds": ("baseline", {"clutter"}),
         "baseline, 3×": ("baseline", {"training"}),
         "baseline, gain half": ("baseline", {"backbone"}),
-        "attention pooling": ("baseline", {"backbone"}),
+        "attention pooling": ("baseline", {"backbone", "training"}),
         "wider, non_local's flops": ("baseline", {"backbone"}),
         "oracle gate": ("baseline", {"oracle"}),
         "wrong oracle": ("baseline", {"oracle"}),
