@@ -1,6 +1,8 @@
 """Measure what modules, blocks and whole networks cost: parameters, operations, time and memory. Imports torch."""
 
+import random
 from collections.abc import Iterable, Mapping
+from math import comb
 from statistics import median
 
 import pandas as pd
@@ -90,14 +92,15 @@ def network_costs(runs: Iterable[PlannedRun], batch: int, rounds: int, baseline:
     Args:
         runs: one run of each variant, the baseline among them.
         batch: number of canvases in a pass.
-        rounds: number of timed rounds; the networks take turns in each.
+        rounds: number of timed rounds; the networks take turns in each, in an order that changes from round to round.
         baseline: the variant that times are compared with.
 
     Returns:
         a row for each variant; columns: `variant`; `parameters` (trained); `MFLOP` (millions of floating-point
         operations of a forward pass of one canvas, see `blocks.measure.count_flops`); `ms` (of a forward and a backward
-        pass of the batch); `time` (the median over the rounds of its time ÷ the baseline's); `MB` (the most memory that
-        the pass takes).
+        pass of the batch); `time` (the median over the rounds of its time ÷ the baseline's); `time_low` and `time_high`
+        (the 95 % interval of this median; with fewer than six rounds, the least and the greatest value); `MB` (the most
+        memory that the pass takes).
 
     Raises:
         InputError: The baseline is not among the runs.
@@ -111,19 +114,23 @@ def network_costs(runs: Iterable[PlannedRun], batch: int, rounds: int, baseline:
         networks[run.variant] = _ToldAll(network) if network.oracle else network
     side = runs[0].spec.clutter.canvas
     x = torch.randn((batch, 3, side, side), generator=torch.Generator().manual_seed(0)).requires_grad_()
-    with thread_count(1):
-        seconds = seconds_in_turn(networks, x, rounds)
-    rows = [
-        {
-            "variant": variant,
-            "parameters": sum(weights.numel() for weights in network.parameters() if weights.requires_grad),
-            "MFLOP": count_flops(network, x) / batch / 1e6,
-            "ms": 1000 * median(seconds[variant]),
-            "time": _median_ratio(seconds[variant], seconds[baseline]),
-            "MB": peak_bytes(network, x) / 1e6,
-        }
-        for variant, network in networks.items()
-    ]
+    with thread_count(1):  # more threads would only wait for each other
+        seconds = seconds_in_turn(networks, x, rounds, random.Random(0))
+        ratios = {variant: sorted(_ratios(own, seconds[baseline])) for variant, own in seconds.items()}
+        left_out = _left_out(rounds)
+        rows = [
+            {
+                "variant": variant,
+                "parameters": sum(weights.numel() for weights in network.parameters() if weights.requires_grad),
+                "MFLOP": count_flops(network, x) / batch / 1e6,
+                "ms": 1000 * median(seconds[variant]),
+                "time": median(ratios[variant]),
+                "time_low": ratios[variant][left_out],
+                "time_high": ratios[variant][-1 - left_out],
+                "MB": peak_bytes(network, x) / 1e6,
+            }
+            for variant, network in networks.items()
+        ]
     return pd.DataFrame(rows)
 
 
@@ -139,5 +146,20 @@ class _ToldAll(nn.Module):
 
 
 def _median_ratio(own: list[float], other: list[float]) -> float:
+    return median(_ratios(own, other))
+
+
+def _ratios(own: list[float], other: list[float]) -> list[float]:
     # Round by round: a machine whose speed drifts changes both times of one round alike.
-    return median(mine / theirs for mine, theirs in zip(own, other, strict=True))
+    return [mine / theirs for mine, theirs in zip(own, other, strict=True)]
+
+
+def _left_out(count: int) -> int:
+    """Return how many of the smallest and of the largest values a 95 % interval of a median leaves out.
+
+    The number of values below the median is binomial, whatever their distribution.
+    """
+    place = 0
+    while 2 * sum(comb(count, below) for below in range(place + 1)) <= 0.05 * 2**count:
+        place += 1
+    return max(0, place - 1)

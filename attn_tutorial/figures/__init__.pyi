@@ -35,7 +35,9 @@ from .looking import harm_overview as harm_overview
 from .looking import harm_table as harm_table
 from .looking import lesion_figure as lesion_figure
 from .looking import looking_figure as looking_figure
+from .looking import looking_overview as looking_overview
 from .looking import looking_table as looking_table
+from .looking import own_and_elsewhere as own_and_elsewhere
 from .rates import cost_curves as cost_curves
 from .rates import describe_rate_curves as describe_rate_curves
 from .rates import rate_curves as rate_curves

@@ -4,7 +4,8 @@ Each is about one composition of clutter types, which its title names with its a
 are never averaged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +20,7 @@ from attn_tutorial.clutter.names import axis_of
 from attn_tutorial.errors import InputError
 from attn_tutorial.figures.colours import HARM_COLOURS, markers, palette
 from attn_tutorial.figures.style import FULL, MEDIUM_TEXT, NARROW, SMALL_TEXT, TITLE_TEXT, mark_legend
-from attn_tutorial.figures.tables import main_types, with_interval
+from attn_tutorial.figures.tables import interval_text, main_types, with_interval
 
 _INTACT = "none"
 _LESIONS = {
@@ -32,6 +33,7 @@ _LESIONS = {
     "identity": "no\nblock",
 }
 _BY_LABEL = ("other_same_class", "other_class")
+_MEASURES = ("enrichment", "pointing", "auc")
 _MAPS = {"gate": "the blocks' own maps", "grad_cam": "Grad-CAM"}
 
 
@@ -120,7 +122,7 @@ def harm_overview(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.fillna("–").rename_axis(columns=None).reset_index()
 
 
-def lesion_figure(frame: pd.DataFrame) -> Figure:
+def lesion_figure(frame: pd.DataFrame, label: Callable[[str], str] = str) -> Figure:
     """Draw `harm_table` as heat maps: a panel for each severity, a row for each variant, a column for each lesion.
 
     Below a variant is a row for each kind of its maps that was replaced by itself. A star marks an interval that
@@ -128,6 +130,7 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: `ledger.frames.lesion_frame` of one study at one preset on one image set, in one composition.
+        label: what readers call a variant, such as `Study.label`; its name by default.
 
     Raises:
         InputError: as for `harm_table`, or no lesion was measured.
@@ -140,7 +143,8 @@ def lesion_figure(frame: pd.DataFrame) -> Figure:
             "with evaluation.look.lesions, which is on by default."
         )
     replaced = table["lesion"].str.extract(r"^(?P<lesion>[^ ]+)(?: \((?P<kind>.+)\))?$")
-    names = table["variant"].where(replaced["kind"].isna(), table["variant"] + ": " + replaced["kind"] + " map")
+    called = table["variant"].map(label)
+    names = called.where(replaced["kind"].isna(), called + ": " + replaced["kind"] + " map")
     order = dict.fromkeys(
         name for variant in table["variant"].unique() for name in sorted(names[table["variant"] == variant].unique())
     )
@@ -178,15 +182,15 @@ def _title(frame: pd.DataFrame) -> str:
     return f"{types} (axis: {axis_of(types)})"
 
 
-def describe_lesion_figure(frame: pd.DataFrame) -> str:
+def describe_lesion_figure(frame: pd.DataFrame, label: Callable[[str], str] = str) -> str:
     """Say in sentences what `lesion_figure` shows, for readers who do not see it."""
     table = harm_table(frame)
     texts = []
     for variant, rows in table.groupby("variant", sort=False):
         worst = rows.nlargest(1, "harm").iloc[0]
         texts.append(
-            f"{variant}: {rows['clear'].sum()} of {len(rows)} harms have intervals that exclude 0, the largest is "
-            f"{worst['harm']:.1f} points ({worst['lesion']} at severity {worst['severity']})"
+            f"{label(str(variant))}: {rows['clear'].sum()} of {len(rows)} harms have intervals that exclude 0, "
+            f"the largest is {worst['harm']:.1f} points ({worst['lesion']} at severity {worst['severity']})"
         )
     return f"Loss of accuracy by lesion and severity in {_title(frame)}. {'; '.join(texts)}."
 
@@ -219,16 +223,74 @@ def looking_table(frame: pd.DataFrame, maps: str = "gate", mask: str = "tile") -
     return beyond.groupby(["variant", "seed", "run_id"], sort=False)["value"].mean().reset_index()
 
 
-def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str = BASELINE) -> Figure:
+def looking_overview(frame: pd.DataFrame) -> pd.DataFrame:
+    """Lay out `looking_table` for both kinds of maps: means over seeds with 95 % t intervals, and how to read them.
+
+    Args:
+        frame: see `looking_table`.
+
+    Returns:
+        a row for each kind of maps and variant; columns: `maps`, `variant`, `beyond elsewhere` (as text), `seeds`,
+        `reading`: "above 0", "below 0", "within noise", "one seed" or "the seeds do not differ". The last two have no
+        interval.
+
+    """
+    rows = [
+        {
+            "maps": title,
+            "variant": row["variant"],
+            "beyond elsewhere": interval_text(row["mean"], row["low"], row["high"], "+.3f"),
+            "seeds": row["seeds"],
+            "reading": _reading(row),
+        }
+        for maps, title in _MAPS.items()
+        for row in intervals(looking_table(frame, maps)).to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=["maps", "variant", "beyond elsewhere", "seeds", "reading"])
+
+
+def _reading(row: Mapping[Hashable, Any]) -> str:
+    if row["seeds"] == 1:
+        return "one seed"
+    if pd.isna(row["low"]):
+        return "the seeds do not differ"
+    return "above 0" if row["low"] > 0 else "below 0" if row["high"] < 0 else "within noise"
+
+
+def own_and_elsewhere(frame: pd.DataFrame, digits: int = 2) -> dict[str, list[str]]:
+    """Return each measure of some maps as text: its value on the own target, and on another canvas's.
+
+    Args:
+        frame: `ledger.frames.localisation_frame`, means over such rows, or a frame of `evaluation.localise`.
+        digits: the number of decimals.
+
+    Returns:
+        by measure, a text such as "1.33 / 1.22" for each row.
+
+    """
+    return {
+        name: [f"{own:.{digits}f} / {there:.{digits}f}" for own, there in frame[[name, f"{name}_elsewhere"]].to_numpy()]
+        for name in _MEASURES
+    }
+
+
+def looking_figure(
+    frame: pd.DataFrame,
+    accuracies: pd.DataFrame,
+    baseline: str = BASELINE,
+    label: Callable[[str], str] = str,
+) -> Figure:
     """Draw localisation against the gain in accuracy: a panel for the blocks' own maps, and one for Grad-CAM.
 
-    A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds. The gain is that
-    of the mean accuracy over severities in the same composition; if that was not tested, in `tables.main_types`.
+    A large mark is a variant's mean over seeds, with 95 % t intervals; the small dots are the seeds. The gain is the
+    difference in mean accuracy over severities in the same composition, or in `tables.main_types` if that composition
+    was not tested.
 
     Args:
         frame: `ledger.frames.localisation_frame` of one study at one preset on one image set, in one composition.
         accuracies: `Ledger.frame` of the same runs.
         baseline: the variant that the others are compared with.
+        label: what readers call a variant, such as `Study.label`; its name by default.
 
     Raises:
         InputError: a frame mixes kinds, see `analysis.outcomes.check_one_kind`, or compositions; there are runs, but
@@ -248,21 +310,33 @@ def looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str 
         axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
         _draw_points(axes, seeds, colours, marks)
         axes.set_title(_MAPS[maps], fontsize=MEDIUM_TEXT)
-    axes.set_xlabel("enrichment on the tile beyond that elsewhere")
-    mark_legend(figure, colours, marks)
+    axes.set_xlabel("enrichment on the own tile minus elsewhere")
+    mark_legend(
+        figure,
+        {label(name): colour for name, colour in colours.items()},
+        {label(name): mark for name, mark in marks.items()},
+    )
     types = _types_of_gain(frame, accuracies)
     where = "" if types == composition_of(frame) else f" in {types}"
-    figure.supylabel(f"points of accuracy above {baseline}{where}")
+    figure.supylabel(f"points of accuracy above {label(baseline)}{where}")
     figure.suptitle(_title(frame), fontsize=TITLE_TEXT)
     return figure
 
 
-def describe_looking_figure(frame: pd.DataFrame, accuracies: pd.DataFrame, baseline: str = BASELINE) -> str:
+def describe_looking_figure(
+    frame: pd.DataFrame,
+    accuracies: pd.DataFrame,
+    baseline: str = BASELINE,
+    label: Callable[[str], str] = str,
+) -> str:
     """Say in sentences what `looking_figure` shows, for readers who do not see it."""
     texts = []
     for maps, seeds in _points(frame, accuracies, baseline).items():
         means = seeds.groupby("variant", sort=False)[["value", "difference"]].mean()
-        marks = [f"{name} {row['value']:+.2f} and {row['difference']:+.1f} points" for name, row in means.iterrows()]
+        marks = [
+            f"{label(str(name))} {row['value']:+.2f} and {row['difference']:+z.1f} points"
+            for name, row in means.iterrows()
+        ]
         texts.append(f"{_MAPS[maps]}: {', '.join(marks)}")
     return f"Enrichment beyond the place of the tile, and gain in accuracy, in {_title(frame)}. {'; '.join(texts)}."
 

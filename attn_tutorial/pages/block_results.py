@@ -1,7 +1,7 @@
 """The section "what the study found" of a block's chapter: what the records say about some variants."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ from attn_tutorial.figures.tables import (
     main_types,
 )
 from attn_tutorial.ledger import Held, Ledger, held_in
-from attn_tutorial.pages.results import scale, standing
+from attn_tutorial.pages.results import hidden_runs, scale, standing
 from attn_tutorial.study import Study, study_names
 
 _MAIN, _PILOT = "main", "pilot"
@@ -44,6 +44,7 @@ def find_block_results(ledger: Ledger, variants: tuple[str, ...]) -> list[BlockR
     """Return the runs of some variants, separated by study, preset and image set.
 
     A run that belongs to several studies is returned once. Runs of the smoke preset are left out: they are not results.
+    So are runs whose protocol hides them until its study is complete.
 
     Args:
         ledger: the records.
@@ -57,7 +58,13 @@ def find_block_results(ledger: Ledger, variants: tuple[str, ...]) -> list[BlockR
     known = {name for study in studies for name in study.variants if name != study.baseline}
     for variant in variants:
         check_choice("variant", variant, sorted(known))
-    held = [(study, kind) for study in studies for kind in held_in(study, ledger) if kind.preset != "smoke"]
+    hidden = hidden_runs(ledger)
+    held = [
+        (study, replace(kind, runs=[run for run in kind.runs if run.run_id not in hidden]))
+        for study in studies
+        for kind in held_in(study, ledger)
+        if kind.preset != "smoke"
+    ]
     shown: set[str] = set()
     results = []
     # The main study and the pilot come first. A block by itself comes last, because a study may plan the same run, or

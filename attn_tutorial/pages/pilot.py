@@ -10,9 +10,17 @@ from IPython.display import Markdown, display
 from attn_tutorial.analysis.outcomes import BASELINE, areas, as_gains, distraction_costs, slopes
 from attn_tutorial.analysis.statistics import MARGIN, intervals
 from attn_tutorial.analysis.verdicts import Found, Verdict, difference, judge
+from attn_tutorial.clutter.names import axis_of
 from attn_tutorial.figures.forest import describe_forest_plot, forest_plot
 from attn_tutorial.figures.style import show
-from attn_tutorial.figures.tables import difference_table, distraction_cost_table, interval_text, main_types
+from attn_tutorial.figures.tables import (
+    by_axis,
+    difference_table,
+    distraction_cost_table,
+    interval_text,
+    main_types,
+    types_with_costs,
+)
 from attn_tutorial.ledger import Ledger, held_in
 from attn_tutorial.study import Study
 
@@ -21,9 +29,9 @@ _UNSEEN = "mosaic"
 """The pilot's one strong background that hides nothing and that no network was trained on."""
 _REFUTED = f"the interval excludes a gain of {MARGIN:g} points or more"
 _SAYS = {
-    "supported": "supported by the protocol's rule: all four conditions hold",
-    "refuted": f"refuted by the protocol's rule: {_REFUTED}",
-    "undecided": "undecided: not all four conditions are shown to hold",
+    "supported": "supported by the protocol's rule, because all four conditions hold",
+    "refuted": f"refuted by the protocol's rule, because {_REFUTED}",
+    "undecided": "undecided, because not all four conditions are shown to hold",
     "not measured": "not measured yet",
 }
 _HEADINGS = {"supported": "Supported", "refuted": f"Refuted ({_REFUTED})", "undecided": "Undecided"}
@@ -130,8 +138,8 @@ def _row(verdict: Verdict) -> dict[str, object]:
 def verdict_sentences(table: pd.DataFrame) -> list[str]:
     """Return a sentence for each measured row of a `verdict_table`."""
     return [
-        f"`{name}` is {_SAYS[row['verdict']]} ({row['gain over the baseline']} points against the baseline, "
-        f"{_seeds(row['seeds'])}{'; not shown: ' + row['not shown'] if row['not shown'] else ''})."
+        f"`{name}` is {_SAYS[row['verdict']]}. Its gain is {row['gain over the baseline']} points "
+        f"({_seeds(row['seeds'])}).{' Not shown: ' + row['not shown'] + '.' if row['not shown'] else ''}"
         for name, row in table.to_dict("index").items()
         if row["seeds"]
     ]
@@ -146,6 +154,43 @@ def summary_sentences(table: pd.DataFrame) -> list[str]:
         gains = [f"`{name}` ({gain})" for name, gain in rows["gain over the baseline"].items()]
         lines.append(f"**{heading}**: {', '.join(gains) or f'none of the {len(measured)} measured'}.")
     return lines
+
+
+def finding_sentence(table: pd.DataFrame) -> str:
+    """Say how many blocks of a `verdict_table` have each verdict, without their gains."""
+    measured = table[table["seeds"] > 0]
+    counts = [f"{word} for {(measured['verdict'] == word).sum() or 'none'}" for word in _HEADINGS]
+    return (
+        f"By rules that were fixed in advance, the claim that attention helps in such clutter is {counts[0]} of "
+        f"{len(measured)} blocks, {counts[1]} and {counts[2]}."
+    )
+
+
+def lesson_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:
+    """Say what each clutter type of the primary outcome costs the baseline, and what the outcome measures therefore.
+
+    Args:
+        frame: `Ledger.frame()` of one study at one preset on one image set.
+        baseline: the variant whose costs are reported.
+
+    Returns:
+        a text; it is empty if the types were not tested alone, or all lie on one axis.
+
+    """
+    plain = frame[frame["variant"] == baseline]
+    alone = [name for name in main_types(frame).split("+") if name in types_with_costs(plain)]
+    costs = {name: distraction_costs(plain, [name])["value"].mean() for name in reversed(by_axis(alone))}
+    hiding = {name: cost for name, cost in costs.items() if axis_of(name) == "occlusion"}
+    if not hiding or len(hiding) == len(costs):
+        return ""
+    text = ", and ".join(
+        f"`{name}` {'hides the target' if name in hiding else 'hides nothing'} and costs the plain network {cost:.1f} "
+        "points"
+        for name, cost in costs.items()
+    )
+    if min(hiding.values()) <= max(cost for name, cost in costs.items() if name not in hiding):
+        return f"{text}."
+    return f"{text}. So the outcome mostly measures hidden targets."
 
 
 def benchmark_sentence(frame: pd.DataFrame, baseline: str = BASELINE) -> str:

@@ -84,8 +84,8 @@ def show_rates(tuning: Ledger, preset: str) -> None:
                 table.rename_axis("network and rate"),
                 "Stage 0: mean accuracy on `surround` and `noise` over severities 0 to 5, one seed, on "
                 f"{frame['images'].iloc[0]:,} validation images. Number after a name: the learning rate (of the "
-                "baseline: of everything but the convolutions; of a block and of attention pooling: of its own weights), "
-                "or the loss's weight.",
+                "baseline: of everything but the convolutions; of a block and of attention pooling: of its own "
+                "weights), or the loss's weight.",
             )
 
 

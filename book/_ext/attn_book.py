@@ -1,4 +1,4 @@
-"""The book's own Sphinx extension: local mathematics, the repository's buttons, no stale notebooks."""
+"""The book's own Sphinx extension: local mathematics, the repository's buttons, no stale notebooks, search in prose."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
 from notebook_inputs import fingerprint
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -23,7 +24,7 @@ def add_repository(app: Sphinx, config: Config) -> None:
         return
     if not repository.startswith("https://"):
         raise ExtensionError(
-            f"{REPOSITORY_VARIABLE} is {repository!r}: an address like https://github.com/owner/name is due."
+            f"{REPOSITORY_VARIABLE} is {repository!r}, but must be an address such as https://github.com/owner/name."
         )
     config.html_theme_options |= {
         "repository_url": repository,
@@ -71,7 +72,23 @@ def reread_notebooks(
     before, env.notebook_inputs = getattr(env, "notebook_inputs", None), inputs
     if before == inputs:
         return []
-    return [name for name in env.all_docs if env.doc2path(name).endswith(".ipynb")]
+    executed = {app.config.root_doc, *(name for name in env.all_docs if str(env.doc2path(name)).endswith(".ipynb"))}
+    return sorted(executed & set(env.all_docs))
+
+
+def search_prose_only(app: Sphinx) -> None:
+    """Leave code out of the search index, so that a search finds the pages that explain a word."""
+    index_page = getattr(app.builder, "index_page", None)
+    if index_page is None:  # a builder without search
+        return
+
+    def index_prose(name: str, doctree: nodes.document, title: str) -> None:
+        prose = doctree.deepcopy()
+        for code in list(prose.findall(nodes.literal_block)):
+            code.parent.remove(code)
+        index_page(name, prose, title)
+
+    app.builder.index_page = index_prose
 
 
 def _inputs_mark(app: Sphinx) -> Path:
@@ -84,5 +101,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", drop_stale_outputs)
+    app.connect("builder-inited", search_prose_only)
     app.connect("env-get-outdated", reread_notebooks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

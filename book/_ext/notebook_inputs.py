@@ -11,10 +11,12 @@ from pathlib import Path
 PATTERNS = (
     "attn_tutorial/**/*.py",
     "attn_tutorial/**/*.yaml",
+    "attn_tutorial/**/*.md",
     "data/results/**/*",
     "data/runs/**/*.json",
     "data/runs/audit-*.yaml",
     "data/tuning/*.csv",
+    "data/tuning/runs/*.json",
     "requirements.txt",
 )
 

@@ -78,9 +78,23 @@ def test_the_costs_are_those_of_the_networks_of_the_study():
     assert costs.loc["baseline", "MFLOP"] == pytest.approx(56.03584)
     assert costs.loc["cbam", "parameters"] == 310774
     assert costs.loc["cbam", "MFLOP"] == pytest.approx(56.194768)
-    assert costs.loc["baseline", "time"] == 1
+    assert costs.loc["baseline", ["time", "time_low", "time_high"]].tolist() == [1, 1, 1]
     assert (costs[["ms", "MB"]] > 0).all().all()
     assert costs.loc["cbam", "MB"] > costs.loc["baseline", "MB"]
+
+
+def test_times_have_the_interval_of_the_median(monkeypatch):
+    """Of twelve rounds, two values on each side lie outside: P(at most two of twelve below the median) is 0.019."""
+    runs = [run for run in Study.load("headline").plan("quick", IMAGES, seeds=1) if run.variant in ("baseline", "se")]
+
+    def turns(functions, x, rounds, order):
+        return {"baseline": rounds * [1.0], "se": [float(number) for number in range(rounds, 0, -1)]}
+
+    monkeypatch.setattr("attn_tutorial.analysis.costs.seconds_in_turn", turns)
+    few = network_costs(runs, batch=1, rounds=5).set_index("variant").loc["se"]
+    assert few[["time", "time_low", "time_high"]].tolist() == [3, 1, 5]
+    many = network_costs(runs, batch=1, rounds=12).set_index("variant").loc["se"]
+    assert many[["time", "time_low", "time_high"]].tolist() == [6.5, 3, 10]
 
 
 def test_a_baseline_without_a_network_is_named():

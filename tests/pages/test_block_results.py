@@ -206,3 +206,19 @@ def test_the_pilots_records_are_called_so_and_have_no_cost_on_unseen_backgrounds
 def test_a_misspelt_variant_is_refused(ledger):
     with pytest.raises(ValueError, match=r"variant must be one of .* but got 'non_locall'\. Did you mean 'non_local'"):
         find_block_results(ledger, ("se", "non_locall"))
+
+
+def test_results_that_a_protocol_hides_are_not_shown(ledger):
+    study = Study.load("backgrounds")
+    runs = study.plan_seeds("published", PHOTOS, range(10, 20))
+    for planned in runs:
+        if planned.variant in ("baseline", "se", "cbam", "spatial", "non_local") and planned.spec.seed < 16:
+            accuracy = 0.7 + 0.001 * (planned.spec.seed * len(planned.variant) % 7)
+            ledger.add(record(planned, accuracy, "published", PHOTOS, "backgrounds"))
+    assert find_block_results(ledger, ("se", "cbam")) == []
+    for planned in runs:
+        if planned.variant in ("baseline", "se", "cbam", "spatial", "non_local"):
+            accuracy = 0.7 + 0.001 * (planned.spec.seed * len(planned.variant) % 7)
+            ledger.add(record(planned, accuracy, "published", PHOTOS, "backgrounds"))
+    [found] = find_block_results(ledger, ("se", "cbam"))
+    assert found.frame["seed"].nunique() == 10

@@ -7,6 +7,8 @@ from attn_tutorial.pages import (
     change_sentences,
     cost_sentences,
     cost_table,
+    finding_sentence,
+    lesson_sentence,
     summary_sentences,
     verdict_sentences,
 )
@@ -41,10 +43,16 @@ def test_the_summary_names_each_verdicts_blocks_and_leaves_out_what_was_not_meas
 def test_each_verdict_is_a_sentence():
     first, _, third = verdict_sentences(MIXED)
     assert first == (
-        "`se` is refuted by the protocol's rule: the interval excludes a gain of 0.5 points or more "
-        "(-0.40 [-0.90, +0.10] points against the baseline, 3 seeds; not shown: gain over the baseline)."
+        "`se` is refuted by the protocol's rule, because the interval excludes a gain of 0.5 points or more. "
+        "Its gain is -0.40 [-0.90, +0.10] points (3 seeds). Not shown: gain over the baseline."
     )
-    assert third.startswith("`non_local` is undecided: not all four conditions are shown to hold (+1.20 [")
+    assert third.startswith(
+        "`non_local` is undecided, because not all four conditions are shown to hold. Its gain is +1.20 ["
+    )
+
+
+def test_the_finding_counts_the_verdicts_of_what_was_measured():
+    assert finding_sentence(MIXED).endswith("is supported for none of 3 blocks, refuted for 2 and undecided for 1.")
 
 
 def accuracies(**variants):
@@ -88,6 +96,18 @@ def costs(**variants):
     cost = [variants[variant][seed] for variant, seed in zip(clean["variant"], clean["seed"], strict=True)]
     lost = pd.Series(cost, index=clean.index).where(clean["severity"] > 0, 0)
     return clean.assign(types="mosaic", accuracy=clean["accuracy"] - lost)
+
+
+def test_the_lesson_says_what_each_type_of_the_outcome_costs():
+    parts = {"fragments": costs(baseline=[12, 13]), "noise": costs(baseline=[1, 2])}
+    frame = pd.concat([accuracies(baseline=[70, 71]), *(part.assign(types=name) for name, part in parts.items())])
+    assert lesson_sentence(frame) == (
+        "`fragments` hides the target and costs the plain network 12.5 points, and `noise` hides nothing and costs the "
+        "plain network 1.5 points. So the outcome mostly measures hidden targets."
+    )
+    other = frame.replace({"types": {"fragments": "noise", "noise": "fragments"}})
+    assert lesson_sentence(other).endswith("`noise` hides nothing and costs the plain network 12.5 points.")
+    assert lesson_sentence(frame[frame["types"] != "fragments"]) == "", "nothing to compare"
 
 
 def test_costs_are_compared_with_each_variants_own_reference():
