@@ -1,14 +1,15 @@
 """Image sets as tensors: train and val are cut from the training file, test and bank from the test file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from attn_tutorial.datasets.mapped import MappedPart, map_file, mapped_part, remember_rows
 from attn_tutorial.datasets.names import SPLITS, TILE
 from attn_tutorial.datasets.philox import below
 from attn_tutorial.datasets.pixels import packed, padded, unpacked
@@ -21,7 +22,11 @@ _CUTS = (("train", "train", "val"), ("test", "test", "bank"))
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The images of one split, in the order of the file that it was cut from."""
+    """The images of one split, in the order of the file that it was cut from.
+
+    A pickle of a set from `load_images` does not contain the pixels but the name of their file, which is mapped again
+    where the pickle is loaded. So a pickle is for another process on the same machine, not to be kept.
+    """
 
     images: Tensor
     """uint8 (N, H, W, 3), stored with four bytes a pixel."""
@@ -48,6 +53,16 @@ class ImageSet:
         if self.images.dtype == torch.uint8 and self.images.ndim == 4 and self.images.shape[-1] == 3:
             object.__setattr__(self, "images", padded(self.images))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is computed when it is needed (`kept`, `_by_class`), which can be larger than the images.
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: (mapped_part(v) or v) if isinstance(v, Tensor) else v for name, v in values.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value.open() if isinstance(value, MappedPart) else value)
+        self.__post_init__()
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -69,7 +84,7 @@ class ImageSet:
         Raises InputError if `count` is not a positive multiple of the number of classes, or if a class has too few.
         """
         chosen = self.first(count)
-        return replace(
+        taken = replace(
             self,
             images=self._map_images(lambda words: words[chosen]),
             labels=self.labels[chosen],
@@ -77,6 +92,10 @@ class ImageSet:
             masks=None if self.masks is None else self.masks[chosen],
             may_lend=None if self.may_lend is None else self.may_lend[chosen],
         )
+        remember_rows(taken.images, self.images, chosen)
+        if taken.masks is not None and self.masks is not None:
+            remember_rows(taken.masks, self.masks, chosen)
+        return taken
 
     def first(self, count: int) -> Tensor:
         """Return the positions of the first images of each class, `count` in all, in order: int64 (count,).
@@ -204,20 +223,15 @@ def load_images(
     part = slice(0, count) if split == first else slice(count, None)
     masks = prepared.folder / f"{file}_masks.npy"
     return ImageSet(
-        images=_mapped(prepared.folder / f"{file}_images.npy")[part][..., :3],
-        labels=_mapped(prepared.folder / f"{file}_labels.npy")[part],
+        images=map_file(prepared.folder / f"{file}_images.npy")[part][..., :3],
+        labels=map_file(prepared.folder / f"{file}_labels.npy")[part],
         classes=prepared.classes,
         split=split,
-        index=_mapped(prepared.folder / f"{file}_index.npy")[part],
+        index=map_file(prepared.folder / f"{file}_index.npy")[part],
         name=prepared.name,
         source=prepared.source,
         fingerprint=prepared.fingerprint,
-        masks=_mapped(masks)[part] if masks.exists() else None,
-        may_lend=_mapped(prepared.folder / f"{file}_may_lend.npy")[part],
+        masks=map_file(masks)[part] if masks.exists() else None,
+        may_lend=map_file(prepared.folder / f"{file}_may_lend.npy")[part],
         fragments=load_images(name, "bank", root, source, size) if split == "test" else None,
     )
-
-
-def _mapped(file: Path) -> Tensor:
-    # Copy-on-write: writing to the tensor does not change the file, and processes share what they only read.
-    return torch.from_numpy(np.load(file, mmap_mode="c"))

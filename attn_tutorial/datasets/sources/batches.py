@@ -1,4 +1,4 @@
-"""The official form of CIFAR-10: batches pickled by Python 2.
+"""The official form of CIFAR-10: batches pickled by Python 2, or pickled again by Python 3 with any protocol.
 
 Pickles can run code when they are read, so batches are read by an unpickler that knows only arrays.
 """
@@ -16,13 +16,34 @@ from tqdm import tqdm
 from attn_tutorial.datasets.names import TILE
 from attn_tutorial.datasets.sources.layout import ARCHIVE_NAME, BATCH_NAMES, BATCHES, CLASSES, ImageSourceError, Split
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ARRAY = np.zeros(1, dtype=np.uint8)
+_RECONSTRUCT = _ARRAY.__reduce__()[0]
+_FROM_BUFFER = _ARRAY.__reduce_ex__(5)[0]
+_SCALAR = np.int64(0).__reduce__()[0]
+
+
+def _text_as_bytes(text: str, encoding: str) -> bytes:
+    """Stand for `codecs.encode`, by which protocols 0 to 2 write bytes; it knows no other encoding."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it encodes text as {encoding}, which no batch needs")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """Stand for the class `bytes`, by which protocols 0 to 2 write empty bytes."""
+    return b""
+
+
 _ARRAY_PARTS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _text_as_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
 }
+for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
+    _ARRAY_PARTS[f"{_core}.multiarray", "_reconstruct"] = _RECONSTRUCT
+    _ARRAY_PARTS[f"{_core}.multiarray", "scalar"] = _SCALAR
+    _ARRAY_PARTS[f"{_core}.numeric", "_frombuffer"] = _FROM_BUFFER
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -37,7 +58,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _unpickle(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     # latin1: the official batches were pickled by Python 2, whose strings are bytes
-    batch = _ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()
+    batch = _with_text_keys(_ArrayUnpickler(io.BytesIO(data), encoding="latin1").load())
     pixels, labels = batch["data"], np.asarray(batch["labels"], dtype=np.int64)
     width = 3 * TILE * TILE
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), width):
@@ -45,6 +66,14 @@ def _unpickle(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if labels.ndim != 1 or not np.isin(labels, range(len(CLASSES))).all():
         raise ValueError("its labels are not numbers from 0 to 9")
     return pixels, labels
+
+
+def _with_text_keys(batch: Mapping[str | bytes, Any]) -> dict[str, Any]:
+    """Return a batch whose keys are text; they are bytes where it was loaded with `encoding="bytes"` in between."""
+    renamed = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+    if len(renamed) < len(batch):
+        raise ValueError("it has the same key as text and as bytes")
+    return renamed
 
 
 def read_batches(source: Path, batches: Mapping[str, bytes], split: str) -> Split:

@@ -1,8 +1,8 @@
 """Reads CIFAR-10 (Krizhevsky 2009) in every form in which it is distributed, without writing anything to disk.
 
-There are three forms: the official archive, its unpacked folder of pickled batches, and class folders of PNG or JPEG
-files, which may be inside a tar or zip archive. Pickled batches inside an archive are read only if the archive's md5 is
-the official one.
+There are four forms: the official archive, its unpacked folder of pickled batches, class folders of PNG or JPEG files,
+and the parquet files of Hugging Face. The last two may be inside a tar or zip archive. Pickled batches inside an
+archive are read only if the archive's md5 is the official one.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ from attn_tutorial.datasets.sources.layout import (
     ImageSourceError,
     Split,
 )
+from attn_tutorial.datasets.sources.places import table_split
+from attn_tutorial.datasets.sources.tables import read_tables
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,22 @@ def read_cifar10(source: Path) -> Cifar10:
             _check_md5(source, md5)
         train, test = (read_batches(source, batches, split) for split in FOLDER_SPLITS)
         text = "CIFAR-10, official archive" if md5 else f"CIFAR-10, unpacked batches ({source.resolve().name})"
+    elif files and all(map(table_split, files)):
+        train, test, jpeg = read_tables(source, files)
+        text = f"{_copy(jpeg)} (parquet, {source.resolve().name})"
     else:
         by_class = sort_by_class(source, files)
         train, test = (decode_split(source, by_class, split) for split in FOLDER_SPLITS)
         jpeg = any(not name.lower().endswith(".png") for names in by_class.values() for name in names)
-        copy = "CIFAR-10, JPEG copy" if jpeg else "CIFAR-10, PNG copy"
-        text = f"{copy} (class folders, {source.resolve().name})"
+        text = f"{_copy(jpeg)} (class folders, {source.resolve().name})"
     _check_counts(source, train, test)
     if (len(train.labels), len(test.labels)) != (50_000, 10_000):
         text += f", a subset of {len(train.labels):,} + {len(test.labels):,} images"
     return Cifar10(train, test, text, sha256)
+
+
+def _copy(jpeg: bool) -> str:
+    return "CIFAR-10, JPEG copy" if jpeg else "CIFAR-10, PNG copy"
 
 
 def _hashes(path: Path) -> tuple[str, str]:

@@ -1,15 +1,13 @@
 """CIFAR-10 as class folders of PNG or JPEG files, `train/<class>/<image>` and `test/<class>/<image>`."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from attn_tutorial.datasets.names import TILE
+from attn_tutorial.datasets.sources.decoding import decode_image
 from attn_tutorial.datasets.sources.layout import CLASSES, FOLDER_SPLITS, REQUIRED, ImageSourceError, Split
 
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
@@ -58,23 +56,6 @@ def decode_split(source: Path, by_class: Mapping[tuple[str, str], Mapping[str, b
     images = np.empty((len(named), TILE, TILE, 3), dtype=np.uint8)
     with tqdm(named, desc=f"decoding CIFAR-10 {split}", unit="image", disable=None) as progress:
         for row, (name, data) in enumerate(progress):
-            images[row] = _decode_image(source, name, data)
+            images[row] = decode_image(source, name, data)
     counts = [len(by_class[split, label]) for label in CLASSES]
     return Split(images, np.arange(len(CLASSES)).repeat(counts))
-
-
-def _decode_image(source: Path, name: str, data: bytes) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            size = image.size
-            # before decoding, because a small file may claim to be a huge picture
-            if size == (TILE, TILE):
-                return np.asarray(image.convert("RGB"))
-    except Exception as error:  # decoders raise almost anything on damaged files
-        raise ImageSourceError(
-            f"{name} in {source} is not a readable PNG or JPEG image ({error}). Replace or remove it."
-        ) from error
-    raise ImageSourceError(
-        f"{name} in {source} must have {TILE}×{TILE} pixels, but has {size[0]}×{size[1]}. "
-        f"Give the original CIFAR-10 images, unscaled."
-    )

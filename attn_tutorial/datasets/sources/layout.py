@@ -19,9 +19,9 @@ BATCH_NAMES = BATCHES["train"] + BATCHES["test"]
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 
 REQUIRED = (
-    f"CIFAR-10 must be the official archive {ARCHIVE_NAME}, its unpacked folder cifar-10-batches-py, or "
-    f"class folders train/<class>/*.png|jpg|jpeg and test/<class>/*.png|jpg|jpeg, as a folder or inside a "
-    f"{', '.join(ARCHIVE_ENDINGS)} archive"
+    f"CIFAR-10 must be the official archive {ARCHIVE_NAME}, its unpacked folder cifar-10-batches-py, "
+    f"class folders train/<class>/*.png|jpg|jpeg and test/<class>/*.png|jpg|jpeg, or the parquet files of Hugging Face "
+    f"(train-*.parquet and test-*.parquet), as a folder or inside a {', '.join(ARCHIVE_ENDINGS)} archive"
 )
 
 
