@@ -55,11 +55,13 @@ def show_interim(progress: str, ledger: Ledger) -> None:
     lines += interim_sentences(compared, study)
     display(Markdown("\n".join(f"- {line}" for line in lines)))
     reductions = as_gains(distraction_costs(compared, [_UNSEEN]))
+    reductions["variant"] = reductions["variant"].map(study.label)
+    baseline, controls = study.label(study.baseline), [study.label(name) for name in study.controls]
     show(
-        lambda: forest_plot(reductions, study.baseline, study.controls, None, f"points of the cost of {_UNSEEN} below"),
-        describe_forest_plot(reductions, study.baseline, study.controls),
-        f"The pilot, exploratory: by how much each network lessens what `{_UNSEEN}` costs the baseline. Further right "
-        "is better. Below the line are controls.",
+        lambda: forest_plot(reductions, baseline, controls, None, f"points of the cost of {_UNSEEN} below the"),
+        describe_forest_plot(reductions, baseline, controls),
+        f"The pilot, exploratory: by how much each network lessens what {_UNSEEN} costs the plain network. Further "
+        "right is better. Below the line are controls.",
     )
 
 
@@ -74,16 +76,16 @@ def interim_sentences(frame: pd.DataFrame, study: Study) -> list[str]:
     blocks = [name for name in study.family if name in set(frame["variant"])]
     seeds = frame["seed"].nunique()
     gains = {name: difference(areas(frame, main_types(frame)), name, study.baseline) for name in blocks}
-    above = [f"`{name}` {_text(each)}" for name, each in gains.items() if each is not None and each.above]
+    above = [f"{study.label(name)} {_text(each)}" for name, each in gains.items() if each is not None and each.above]
     costs = as_gains(distraction_costs(frame, [_UNSEEN]))
     fewer = {name: difference(costs, name, study.baseline) for name in blocks}
-    lower = [f"`{name}` {_text(each)}" for name, each in fewer.items() if each is not None and each.above]
+    lower = [study.label(name) for name, each in fewer.items() if each is not None and each.above]
     return [
         f"Where clutter hides the target, the pilot ({_seeds(seeds)}) found a gain with an interval above 0 for "
         f"{', '.join(above) if above else 'none'} of {len(blocks)} blocks.",
         f"On `{_UNSEEN}`, a background that hides nothing and that training did not show, the cost was lower with an "
-        f"interval above 0 for {', '.join(lower) if lower else 'none'}. This was seen after the fact, so it is a "
-        "hypothesis.",
+        f"interval above 0 for {len(lower)} of {len(blocks)} blocks{': ' if lower else ''}{'; '.join(lower)}. This was "
+        "seen after the fact, so it is a hypothesis.",
     ]
 
 

@@ -78,14 +78,15 @@ def show_rates(tuning: Ledger, preset: str) -> None:
         if held.preset == preset:
             frame = tuning.frame(study.plan(preset, held.images))  # other studies add seeds of the baseline
             frame = frame[frame["types"] == SEEN]
-            means = frame.groupby("variant", sort=False)["accuracy"].mean()
-            table = pd.DataFrame({"mean accuracy, %": means.round(2)})
+            means = frame.groupby("variant", sort=False)["accuracy"].mean().round(2).rename("accuracy").reset_index()
+            means[["network", "rate"]] = means["variant"].str.rsplit(" ", n=1, expand=True)
+            table = means.pivot(index="network", columns="rate", values="accuracy")
             show_table(
-                table.rename_axis("network and rate"),
-                "Stage 0: mean accuracy on `surround` and `noise` over severities 0 to 5, one seed, on "
-                f"{frame['images'].iloc[0]:,} validation images. Number after a name: the learning rate (of the "
-                "baseline: of everything but the convolutions; of a block and of attention pooling: of its own "
-                "weights), or the loss's weight.",
+                table[sorted(table.columns, key=lambda rate: float(str(rate)))].reindex(means["network"].unique()),
+                "Stage 0: mean accuracy in % on surround and noise over severities 0 to 5, one seed, on "
+                f"{frame['images'].iloc[0]:,} validation images. A column is a learning rate: of the baseline, of all "
+                "but the convolutions; of a block and of attention pooling, of its own weights. For the supervised "
+                "gate, it is the weight of its loss.",
             )
 
 
