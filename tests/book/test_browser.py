@@ -1,7 +1,8 @@
-"""Every page of the built book in a real browser: needs `make html` first, or the variable below."""
+"""Every page of the built book in a browser, and what readers look for. Needs `make html`, or the variable below."""
 
 import functools
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,36 @@ def test_the_first_file_leads_to_the_start_page(browser, address: str) -> None:
     page.goto(address + "index.html")
     page.wait_for_url("**/book/index.html")
     page.close()
+
+
+def tasks():
+    """The rows of tasks.md: question, words to search for, page, words on that page."""
+    rows = re.findall(
+        r"^\| (.+?) \| (.+?) \| (\S+\.html) \| (.+?) \|$", (Path(__file__).parent / "tasks.md").read_text(), re.M
+    )
+    assert len(rows) == 10
+    return rows
+
+
+HITS = """() => [...document.querySelectorAll("#search-results ul.search li a")].map(a => a.getAttribute("href"))"""
+
+
+@pytest.mark.parametrize(("question", "words", "page", "shown"), tasks())
+def test_the_answer_is_two_clicks_away_and_the_first_hit(browser, address, question, words, page, shown):
+    window = browser.new_page()
+    window.goto(address + "book/index.html")
+    targets = {window.url} if page == "book/index.html" else set()
+    targets |= set(window.evaluate("() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0])"))
+    assert address + page in targets, f"{question} takes more than one click to its page"
+    window.goto(address + page)
+    assert shown.lower() in window.inner_text("main").lower()
+    window.goto(f"{address}search.html?q={words.replace(' ', '+')}")
+    window.wait_for_function("() => document.querySelectorAll('#search-results ul.search li').length > 0")
+    window.wait_for_timeout(300)
+    hits = window.evaluate(HITS)
+    window.close()
+    assert hits, f"nothing is found for {words!r}"
+    assert hits[0].split("#")[0].split("?")[0].endswith(page), hits[:4]
 
 
 def page_problems(look: dict, theme: str) -> list[str]:
