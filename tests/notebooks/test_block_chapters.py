@@ -161,6 +161,7 @@ def test_shown_code_is_short_and_fits_the_window(chapter):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_torch_is_imported_where_the_reader_sees_it(chapter):
-    shown = [cell.source for cell in cells(chapter, "code") if "hide-input" not in cell.metadata.get("tags", [])]
+    out_of_sight = {"hide-input", "remove-input"}
+    shown = [cell.source for cell in cells(chapter, "code") if not out_of_sight & {*cell.metadata.get("tags", [])}]
     first_use = next(index for index, source in enumerate(shown) if "torch." in source or "nn." in source)
     assert "import torch\nfrom torch import nn\n" in "\n".join(shown[: first_use + 1])
