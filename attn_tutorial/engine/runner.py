@@ -156,6 +156,7 @@ def _workers(
 def _train(
     missing: list[PlannedRun], workers: Workers, ledger: Ledger, progress: StudyProgress, stop: threading.Event
 ) -> None:
+    progress.time_left.places = workers.places
     waiting, later = deque(missing), deque[tuple[float, PlannedRun]]()
     running = 0
     while waiting or later or running:
@@ -166,7 +167,9 @@ def _train(
         while later and later[0][0] <= time.monotonic():
             waiting.append(later.popleft()[1])
         while waiting and running < workers.places:
-            workers.submit(waiting.popleft())
+            run = waiting.popleft()
+            progress.time_left.began(run.run_id)
+            workers.submit(run)
             running += 1
         if not running:
             stop.wait(_POLL)

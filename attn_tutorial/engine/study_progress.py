@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from attn_tutorial.engine.time_left import TimeLeft
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.progress import Progress
@@ -36,8 +37,7 @@ class StudyProgress:
         self._latest: dict[str, str] = {}
         self._busy: set[str] = set()
         self._already = already
-        self._trained = 0
-        self._trained_since: float | None = None
+        self.time_left = TimeLeft(self._images)
         self._said = time.monotonic()
         self._bar: tqdm[Any] | None = None
 
@@ -59,10 +59,7 @@ class StudyProgress:
     def progress(self, run_id: str, progress: Progress) -> None:
         """Note a run's progress, and show it."""
         seen = self._images[run_id] * progress.step // progress.steps
-        if self._trained_since is None:  # neither starting nor what a resumed run had seen before counts
-            self._trained_since = time.monotonic()
-        elif run_id in self._latest:
-            self._trained += seen - self._seen[run_id]
+        self.time_left.progress(run_id, seen)
         self._seen[run_id] = seen
         where = "in its test" if progress.step == progress.steps else f"{progress.step / progress.steps:.0%}"
         self._latest[run_id] = (
@@ -83,6 +80,7 @@ class StudyProgress:
             self._say(f"{self._names[run_id]}: lost with its worker; another worker goes on from its checkpoint")
             return
         ended = outcome in ("done", "diverged", "failed")
+        self.time_left.ended(run_id, outcome == "done")
         if ended:
             self._seen[run_id] = self._images[run_id]
         self._say(f"{self._names[run_id]}: {record.summary(self._accuracy) if ended and record else outcome}")
@@ -90,7 +88,7 @@ class StudyProgress:
 
     def _show(self) -> None:
         seen, total = sum(self._seen.values()), sum(self._images.values())
-        latest = " | ".join([*self._time_left(total - seen), *self._latest.values()])
+        latest = " | ".join(filter(None, [self.time_left.in_words, *self._latest.values()]))
         if self._bar is not None:
             self._bar.set_postfix_str(latest, refresh=False)
             self._bar.update(seen - self._bar.n)
@@ -99,12 +97,6 @@ class StudyProgress:
         if now - self._said >= _BETWEEN_LINES and self._latest:
             self._say(f"{seen / total:.0%}, {latest}")
             self._said = now
-
-    def _time_left(self, images: int) -> list[str]:
-        if self._trained_since is None or not self._trained or not images:
-            return []
-        seconds = (time.monotonic() - self._trained_since) * images / self._trained
-        return [f"about {seconds / 60:.0f} min left"]
 
     def _say(self, line: str) -> None:
         if self._bar is not None:

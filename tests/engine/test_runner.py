@@ -213,15 +213,17 @@ def test_the_time_left_counts_training_only(setting, plan, monkeypatch, capsys):
     now = 1000.0
     monkeypatch.setattr(report.time, "monotonic", lambda: now)
     with report.StudyProgress(runs, already=0) as shown:
+        shown.time_left = report.TimeLeft({run.run_id: 6400 for run in runs}, lambda: now)
+        shown.time_left.places = 2
         for seconds, run, step in ((100, 0, 5), (1, 1, 100), (59, 0, 65)):  # of 200: 60 steps of 32 in a minute
             now += seconds
             shown.progress(runs[run].run_id, Progress(step, 200, 2.0, 0.1, 32.0))
         shown.ended(runs[2].run_id, "failed", None)
         now += 60
         shown.progress(runs[1].run_id, Progress(160, 200, 2.0, 0.1, 32.0))
-    first, *_, last = (line for line in capsys.readouterr().out.splitlines() if "min left" in line)
-    assert "about 7 min left" in first  # 135 + 100 + 200 steps, at 60 a minute
-    assert "about 3 min left" in last  # 135 + 40
+    first, *_, last = (line for line in capsys.readouterr().out.splitlines() if "of training left" in line)
+    assert "about 4 min of training left" in first  # 135 + 100 + 200 steps, at 60 a minute, two at a time
+    assert "about 2 min of training left" in last  # 135 + 40 steps, at 120 in 60 + 119 seconds
 
 
 def test_a_line_says_how_each_run_ended(setting, plan, capsys):
