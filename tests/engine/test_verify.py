@@ -329,14 +329,17 @@ def test_answers_that_do_not_give_the_records_accuracies_fail(trained, tmp_path)
 
 
 def test_a_run_is_trained_in_the_precision_of_this_machine(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("attn_tutorial.training.machine.native_precision", lambda device: "bfloat16")
-    found = trained.verified(trained.publish(tmp_path / "native", precision="float32"))
-    assert found.again.precision == "bfloat16"
+    was = Ledger(trained.setting.results).get(trained.run).precision
+    here = {"float32": "bfloat16", "bfloat16": "float32"}[was]
+    monkeypatch.setattr("attn_tutorial.training.machine.native_precision", lambda device: here)
+    found = trained.verified(trained.publish(tmp_path / "native"))
+    assert found.again.precision == here
     assert not found.same_weights
-    assert "precision float32 and bfloat16" in found.differing
-    assert found.sentence().endswith("Trained in bfloat16, but the record was trained in float32")
-    asked = trained.verified(trained.publish(tmp_path / "asked", precision="float32").with_options(precision="float32"))
-    assert asked.again.precision == "float32"
+    assert f"precision {was} and {here}" in found.differing
+    assert found.sentence().endswith(f"Trained in {here}, but the record was trained in {was}")
+    asked = trained.verified(trained.publish(tmp_path / "asked").with_options(precision=was))
+    assert asked.again.precision == was
+    assert asked.same_weights
 
 
 def test_the_spread_is_that_of_the_seeds_in_the_ledger(trained, tmp_path):
