@@ -77,7 +77,7 @@ def reread_notebooks(
 
 
 def search_prose_only(app: Sphinx) -> None:
-    """Leave code out of the search index, so that a search finds the pages that explain a word."""
+    """Leave code out of the search index, and put pages first whose titles have the words that are searched."""
     index_page = getattr(app.builder, "index_page", None)
     if index_page is None:  # a builder without search
         return
@@ -89,6 +89,7 @@ def search_prose_only(app: Sphinx) -> None:
         index_page(name, prose, title)
 
     app.builder.index_page = index_prose
+    app.config.html_search_scorer = str(Path(__file__).with_name("search_scorer.js"))
 
 
 def _inputs_mark(app: Sphinx) -> Path:
