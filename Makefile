@@ -9,7 +9,7 @@ OUT    := _build/papermill
 # DATA=<folder or archive of CIFAR-10> is the same as the environment variable, for every command below.
 ifdef DATA
 # Made absolute, as notebooks run in a folder of their own; make's abspath would take a path with spaces apart.
-export ATTN_TUTORIAL_CIFAR10 := $(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))
+export ATTN_TUTORIAL_CIFAR10 := $(if $(filter /% ~%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))
 endif
 
 .DEFAULT_GOAL := help

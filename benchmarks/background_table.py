@@ -15,6 +15,7 @@ import click
 import pandas as pd
 import torch
 
+from attn_tutorial.cli.options import FILE
 from attn_tutorial.clutter.layers import crowd, surround
 from attn_tutorial.datasets import load_images
 from attn_tutorial.engine.images import prepare_images
@@ -45,8 +46,8 @@ _OUT = Path("data/tuning/background.csv")
 @click.option("--samples", default=100_000, show_default=True, help="Training images, counting repeats.")
 @click.option("--images", default=5000, show_default=True, help="Validation images.")
 @click.option("--data", default="auto", show_default=True)
-@click.option("--weights", type=click.Path(path_type=Path), help="File that keeps the network, or has it.")
-@click.option("--out", type=click.Path(path_type=Path), default=_OUT, show_default=True)
+@click.option("--weights", type=FILE, help="File that keeps the network, or has it.")
+@click.option("--out", type=FILE, default=_OUT, show_default=True)
 def main(
     table: str, network: str, seed: int, samples: int, images: int, data: str, weights: Path | None, out: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
+from attn_tutorial.cli.options import FILE, FOLDER
 from attn_tutorial.ledger import Ledger, held_in
 from attn_tutorial.study import Study
 
@@ -15,9 +16,9 @@ OUT = Path("data/tuning/recipe.csv")
 
 
 @click.command(help=__doc__)
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("results", type=FOLDER)
 @click.option("--preset", default="full-cpu", show_default=True, help="At what scale it was run.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True)
+@click.option("--out", type=FILE, default=OUT, show_default=True)
 def main(results: Path, preset: str, out: Path) -> None:
     ledger = Ledger(results)
     frames = [ledger.frame(held.runs) for held in held_in(Study.load("recipe"), ledger) if held.preset == preset]

@@ -12,6 +12,7 @@ import click
 import pandas as pd
 import torch
 
+from attn_tutorial.cli.options import FILE
 from attn_tutorial.clutter.layers import fragments, strokes, veil
 from attn_tutorial.datasets import load_images
 from attn_tutorial.engine.images import prepare_images
@@ -34,7 +35,7 @@ CANDIDATES = {
 @click.command()
 @click.argument("candidates", nargs=-1, required=True, type=click.Choice(list(CANDIDATES)))
 @click.option("--data", default="auto", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("data/tuning/severity.csv"), show_default=True)
+@click.option("--out", type=FILE, default=Path("data/tuning/severity.csv"), show_default=True)
 def main(candidates: tuple[str, ...], data: str, out: Path) -> None:
     keep_memory()
     torch.set_num_threads(1)

@@ -69,7 +69,7 @@ def test_lists(call):
         (("study", "run", "headline", "--preset", "smoke", "--data", "nowhere.tar.gz"), "nowhere.tar.gz"),
         (
             ("study", "run", "headline", "--preset", "smoke", "--seeds", "0", "--data", "TINY"),
-            "whole number of at least 1",
+            "`seeds` is a count and must be a whole number from 1 to 1000, but got 0",
         ),
         (
             ("study", "run", "headline", "--preset", "smoke", "--runner", "fast", "--data", "TINY"),
@@ -78,6 +78,10 @@ def test_lists(call):
         (
             ("study", "run", "headline", "--preset", "smoke", "--device", "gpu", "--data", "TINY"),
             "'gpu' is not one of 'auto', 'cpu', 'cuda', 'mps'",
+        ),
+        (
+            ("study", "run", "headline", "--preset", "smoke", "--device", "cuda:0", "--data", "TINY"),
+            "must be one of auto, cpu, cuda, mps, but got 'cuda:0'. Give cuda, and choose the GPU by",
         ),
         (
             ("study", "run", "headline", "--preset", "smoke", "--data", "TINY", "--results", "FILE/runs"),

@@ -23,6 +23,7 @@ from attn_tutorial.engine.images import prepare_images
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import circumstances
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import Images
 from attn_tutorial.study.study import Study
 from attn_tutorial.training.files import write_whole
@@ -118,6 +119,7 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
     from attn_tutorial.audit import detectors, javascript, judging
     from attn_tutorial.datasets import load_images
 
+    root, results = user_path(root, "root"), user_path(results, "results")
     prepared, source = prepare_images(data, root, preset)
     ledger = Ledger(results)
     runs = Study.load("audit").plan(preset, prepared, SEEDS)
@@ -168,7 +170,7 @@ def run_audit(preset: str, data: str | None, root: Path, results: Path) -> Audit
 
 def read_reports(folder: str | Path) -> list[AuditReport]:
     """Return the reports in a results folder. Reports about other layer versions are left out with a warning."""
-    found = ((path, _read(path)) for path in sorted(Path(folder).glob("audit-*.yaml")))
+    found = ((path, _read(path)) for path in sorted(user_path(folder, "results").glob("audit-*.yaml")))
     return [report for _, report in found if report]
 
 

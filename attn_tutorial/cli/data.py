@@ -84,7 +84,7 @@ _canvas = click.option("--canvas", default=48, show_default=True, help="Side of 
 )
 @_seed
 @_feather
-@click.option("--out", type=click.Path(path_type=Path), default=Path("preview.png"), show_default=True)
+@click.option("--out", type=shared.FILE, default=Path("preview.png"), show_default=True)
 def preview(
     root: Path,
     images: str,
@@ -140,7 +140,7 @@ def preview(
 @_feather
 @click.option(
     "--out",
-    type=shared.Folder(),
+    type=shared.FOLDER,
     help="Folder to make.  [default: a name that says what it contains, such as shapes-test-surround+noise-severity3, "
     "and what differs from the defaults, such as -images1000-png]",
 )

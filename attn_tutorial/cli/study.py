@@ -106,9 +106,7 @@ def table(name: str, preset: str, seeds: int | None, root: Path, images: str | N
 @study.command("export")
 @shared.study_name
 @shared.planned
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The file to write; it ends in .csv or .parquet."
-)
+@click.option("--out", type=shared.FILE, required=True, help="The file to write; it ends in .csv or .parquet.")
 @click.option(
     "--answers", is_flag=True, help="Write the class that each network names for each image: millions of rows."
 )
@@ -135,7 +133,7 @@ def export_results(
 @shared.together(shared.preset, shared.root, shared.preset_data, shared.results)
 @click.option("--variant", "variants", multiple=True, help="Whose network; repeatable.  [default: all that are done]")
 @click.option("--seed", type=click.IntRange(0), help="The seed of the runs.  [default: the study's first one]")
-@click.option("--out", type=shared.Folder(), required=True, help="Folder for the files and a model card.")
+@click.option("--out", type=shared.FOLDER, required=True, help="Folder for the files and a model card.")
 @click.option("--gate-inputs", is_flag=True, help="Add inputs that replace attention maps, to freeze or to swap them.")
 def networks(
     name: str, preset: str, root: Path, images: str | None, results: Path, variants: tuple[str, ...],
@@ -267,9 +265,9 @@ def _conditions(usual: "EvaluationSpec", types: tuple[str, ...], severities: str
 
 
 @study.command()
-@click.argument("sources", nargs=-1, required=True, type=shared.Folder())
+@click.argument("sources", nargs=-1, required=True, type=shared.FOLDER)
 @click.option(
-    "--into", type=shared.Folder(), default=shared.RESULTS, show_default=True, help="The folder that gets the records."
+    "--into", type=shared.FOLDER, default=shared.RESULTS, show_default=True, help="The folder that gets the records."
 )
 def merge(sources: tuple[Path, ...], into: Path) -> None:
     """Copy the records of results folders SOURCES into another one. Exit with 1 if two records of a run differ.

@@ -1,7 +1,8 @@
 """The map-style data set of canvases, for `torch.utils.data.DataLoader`."""
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils.data import Dataset
@@ -33,6 +34,8 @@ class ClutterDataset(Dataset[Any]):
     Canvases are rendered a batch at a time where the loader fetches whole batches, as `DataLoader` does by default.
     This is several times faster than one by one.
 
+    A copy (`copy.copy`, `copy.deepcopy`) starts at the same epoch and has its own from then on.
+
     Raises InputError in the cases in which `Clutter.render` raises it.
 
     """
@@ -48,8 +51,7 @@ class ClutterDataset(Dataset[Any]):
     ):
         self.images, self.clutter, self.fragments = images, clutter, fragments
         self.records, self.transform = records, transform
-        # Shared, so that workers that outlive an epoch (persistent_workers=True) see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = _shared_epoch()
         self.set_epoch(epoch)
         # A trial, so that input that the renderer refuses is named here and not by a worker later.
         clutter.render(images, [0], fragments=fragments)
@@ -58,6 +60,19 @@ class ClutterDataset(Dataset[Any]):
         """Choose the epoch, 0 to 2^32-1, whose clutter is drawn. Call it before iterating over a loader."""
         check_epoch(epoch)
         self._epoch.fill_(epoch)
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self), _epoch=_shared_epoch())
+        copied.set_epoch(int(self._epoch))
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = copy.copy(self)
+        # torch's copy of the epoch would not be shared with workers.
+        fields = {name: value for name, value in vars(self).items() if name != "_epoch"}
+        vars(copied).update(copy.deepcopy(fields, memo))
+        return copied
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,6 +86,11 @@ class ClutterDataset(Dataset[Any]):
         batch = self.clutter.render(self.images, indices, int(self._epoch), self.fragments)
         samples = _records(batch) if self.records else list(zip(batch.canvas, batch.label.tolist(), strict=True))
         return samples if self.transform is None else [self.transform(sample) for sample in samples]
+
+
+def _shared_epoch() -> torch.Tensor:
+    """Return epoch 0, shared so that workers that outlive an epoch (persistent_workers=True) see the next one."""
+    return torch.zeros((), dtype=torch.int64).share_memory_()
 
 
 def _records(batch: CanvasBatch) -> list[dict[str, Any]]:

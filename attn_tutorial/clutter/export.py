@@ -16,6 +16,7 @@ from attn_tutorial.clutter.export_folder import new_folder
 from attn_tutorial.clutter.renderer import Clutter
 from attn_tutorial.datasets.images import ImageSet
 from attn_tutorial.errors import InputError, check_choice
+from attn_tutorial.paths import user_path
 
 FORMATS = ("npz", "png")
 _BATCH_PIXELS = 256 * 48**2
@@ -62,7 +63,7 @@ def export_canvases(
 
     """
     check_choice("format", format, FORMATS)
-    out = Path(out).expanduser().resolve()
+    out = user_path(out, "out").resolve()
     try:
         with new_folder(out, force) as folder:
             write = _write_pictures if format == "png" else _write_arrays

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -11,12 +12,15 @@ from attn_tutorial.clutter.renderer import Clutter
 from attn_tutorial.datasets.images import ImageSet
 from attn_tutorial.errors import InputError
 
+_REQUIRED = "A sample must contain one uint8 tensor (..., 3, H, H), plain or a tv_tensors.Image"
+
 
 class AddClutter(v2.Transform):
     """Puts each image of a batch on a canvas of its own, among clutter cut from a pool of images.
 
     Takes one uint8 tensor (..., 3, H, H), plain or a `tv_tensors.Image`, alone or within a sample such as (images,
-    labels). Replaces it by canvases (..., 3, C, C) of the same kind, and passes everything else through.
+    labels). Replaces it by canvases (..., 3, C, C) of the same kind, and passes everything else through. Of several
+    plain tensors the first must be the images, as for all transforms of v2.
 
     Args:
         pool: images of the same side and on the same device, from `as_image_set` or `load_images`. The transform does
@@ -46,16 +50,31 @@ class AddClutter(v2.Transform):
         self.pool, self.clutter, self.masks = pool, clutter, masks
         clutter.render(pool, [0], fragments=pool)  # a trial, so that images that the renderer refuses are named here
 
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        """Refuse a sample in which the first plain tensor, the one that is taken for the images, is something else."""
+        if any(isinstance(value, tv_tensors.Image | tv_tensors.Video | Image.Image) for value in flat_inputs):
+            return  # then plain tensors are passed through
+        plain = [(place, value) for place, value in enumerate(flat_inputs, 1) if type(value) is Tensor]
+        if not plain or _is_image(plain[0][1]):
+            return
+        place, first = plain[0]
+        images = [_in_words(value, place, flat_inputs) for place, value in plain[1:] if _is_image(value)]
+        if images or first.ndim < 2 or (first.ndim == 2 and first.dtype != torch.uint8):
+            given = " before ".join([_in_words(first, place, flat_inputs), *images[:1]])
+            raise InputError(
+                f"The first plain tensor of a sample must be its images, uint8 (..., 3, H, H), but got {given}. Put "
+                "images before labels and other tensors, such as (images, labels), or wrap them in tv_tensors.Image."
+            )
+
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw a number for each image."""
-        required = "A sample must contain one uint8 tensor (..., 3, H, H), plain or a tv_tensors.Image"
         if len(flat_inputs) != 1 or type(flat_inputs[0]) not in (Tensor, tv_tensors.Image):
             given = ", ".join(type(value).__name__ for value in flat_inputs) or "no tensor"
-            raise InputError(f"{required}, but got {given}. Put v2.ToImage() before AddClutter for PIL images.")
+            raise InputError(f"{_REQUIRED}, but got {given}. Put v2.ToImage() before AddClutter for PIL images.")
         image = flat_inputs[0]
-        if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != 3:
+        if not _is_image(image):
             raise InputError(
-                f"{required}, but got {image.dtype} of shape {tuple(image.shape)}. Put AddClutter before v2.ToDtype, "
+                f"{_REQUIRED}, but got {image.dtype} of shape {tuple(image.shape)}. Put AddClutter before v2.ToDtype, "
                 "and v2.RGB() before AddClutter for grey images."
             )
         if image.device != self.pool.images.device:
@@ -86,3 +105,13 @@ class AddClutter(v2.Transform):
         if not self.masks:
             return canvas
         return canvas, tv_tensors.Mask(batch.visible_mask.reshape(*leading, side, side))
+
+
+def _is_image(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.uint8 and tensor.ndim >= 3 and tensor.shape[-3] == 3
+
+
+def _in_words(tensor: Tensor, place: int, sample: list[Any]) -> str:
+    """Say what a tensor is, and where in a flattened sample it is, counted from 1."""
+    where = f" (value {place} of {len(sample)})" if len(sample) > 1 else ""
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}{where}"

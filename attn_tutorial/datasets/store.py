@@ -27,6 +27,7 @@ from attn_tutorial.datasets.sources.cifar10 import read_cifar10
 from attn_tutorial.datasets.sources.finding import find_source, source_key
 from attn_tutorial.datasets.sources.layout import ARCHIVE_NAME, CLASSES, ImageSourceError
 from attn_tutorial.errors import InputError, check_choice
+from attn_tutorial.paths import user_path
 
 ENVIRONMENT_VARIABLE = "ATTN_TUTORIAL_CIFAR10"
 HOW_TO_GET_CIFAR10 = (
@@ -78,13 +79,13 @@ def available_cifar10(root: str | Path = "data", source: str | Path | None = Non
     found.
     """
     if source is not None:
-        return find_source(Path(source))
+        return find_source(user_path(source, "source"))
     if named := os.environ.get(ENVIRONMENT_VARIABLE):
         try:
-            return find_source(Path(named))
+            return find_source(user_path(named, ENVIRONMENT_VARIABLE))
         except ImageSourceError as error:
             raise ImageSourceError(f"{ENVIRONMENT_VARIABLE} is set to {named}: {error}") from error
-    raw = Path(root) / "raw"
+    raw = user_path(root, "root") / "raw"
     known = (raw / ARCHIVE_NAME, raw / "cifar-10-batches-py", *sorted(raw.glob("cifar*")), raw)
     return next((found for path in known if (found := _find_or_none(path))), None)
 
@@ -121,7 +122,7 @@ def prepare(name: str, root: str | Path = "data", source: str | Path | None = No
     if found is not None:
         return _prepare("cifar10", root, found)
     if name == "cifar10":
-        raise ImageSourceError(f"No CIFAR-10 was found in {Path(root) / 'raw'}. {HOW_TO_GET_CIFAR10}")
+        raise ImageSourceError(f"No CIFAR-10 was found in {user_path(root, 'root') / 'raw'}. {HOW_TO_GET_CIFAR10}")
     _say_shapes()
     return _prepare("shapes", root, None)
 
@@ -133,7 +134,7 @@ def _say_shapes() -> None:
 
 def _prepare(name: str, root: str | Path, source: Path | None) -> Prepared:
     key = json.dumps([CACHE_VERSION, source_key(source) if source else shapes.SHAPES_VERSION])
-    folder = Path(root) / "raw" / "cache" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder = user_path(root, "root") / "raw" / "cache" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     return _kept(folder, folder.with_suffix(".lock"), 260, lambda: _build(name, source, folder))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from attn_tutorial.errors import InputError
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import RunSpec
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.files import write_whole
@@ -45,7 +46,7 @@ class Speeds:
     """
 
     def __init__(self, root: Path, device: str = "auto"):
-        self.path = root / "raw" / "cache" / "speeds.json"
+        self.path = user_path(root, "root") / "raw" / "cache" / "speeds.json"
         self._device = device
         machine = (platform.node(), platform.machine(), device, metadata.version("torch"))
         self._machine = hashlib.sha256(repr(machine).encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from attn_tutorial.datasets.names import DATASETS
 from attn_tutorial.datasets.store import Prepared, available_cifar10, prepare
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import Images
 from attn_tutorial.study.presets import Preset
 
@@ -21,7 +22,7 @@ def prepare_images(data: str | None, root: Path, preset: str | None = None) -> t
     named = data or (Preset.load(preset).data if preset else "auto")
     if named in (*DATASETS, "auto"):
         return prepare(named, root), None
-    source = Path(named).expanduser().resolve()
+    source = user_path(named, "data").resolve()
     return prepare("cifar10", root, source), source
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 
 from attn_tutorial.spec import Part, SpecError
 from attn_tutorial.spec.messages import sentences
+from attn_tutorial.training.names import DEVICES, numbered_gpu_hint
 
 
 class RunOptions(Part):
@@ -41,6 +42,13 @@ class RunOptions(Part):
         description="Also train runs of seeds that were begun in another precision. Only studies with a protocol "
         "leave them out.",
     )
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _is_not_numbered(cls, device: object) -> object:
+        if hint := numbered_gpu_hint(device):
+            raise ValueError(f"device: must be one of {', '.join(DEVICES)}, but got {device!r}. {hint}")
+        return device
 
     @field_validator("checkpoint_every")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from attn_tutorial.datasets.store import Prepared
 from attn_tutorial.engine.options import RunOptions
+from attn_tutorial.paths import user_path
 
 Ending = Literal["done", "diverged", "failed", "stopped", "busy", "lost", "given up"]
 """How a run ended. `stopped`: at a checkpoint; `busy`: left to another process that is training it; `lost`: with its
@@ -27,6 +28,11 @@ class Setting:
     options: RunOptions = field(default_factory=RunOptions)
     protocol: str | None = None
     """Hash of the study's protocol, if it has one."""
+
+    def __post_init__(self) -> None:
+        for name in ("root", "source", "results"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, user_path(given, name))
 
     def with_options(self, **changes: Any) -> Self:
         """Return the same setting with some options changed; raises `SpecError` if they are not valid."""

@@ -9,6 +9,7 @@ from attn_tutorial.engine.options import RunOptions
 from attn_tutorial.engine.precision import runs_in_one_precision
 from attn_tutorial.engine.runner import check_ray, run_study
 from attn_tutorial.engine.setting import Setting
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import SpecError
 from attn_tutorial.study.protocol import Protocol
 from attn_tutorial.study.study import PlannedRun, Study
@@ -38,13 +39,14 @@ def start_study(
     """
     if not str(results):
         raise SpecError("results must be a folder, but got an empty text. Leave it out for data/runs.")
+    results, root = user_path(results, "results"), user_path(root, "root")
     # Before the images, so that a misspelt name does not wait for them.
     chosen = RunOptions.parse(options)
     check_ray(chosen)
     loaded = study if isinstance(study, Study) else Study.load(study)
-    images, source = prepare_images(data, Path(root), preset)
+    images, source = prepare_images(data, root, preset)
     runs = loaded.plan(preset, images, seeds)
-    setting = Setting(loaded.name, preset, images, Path(root), source, Path(results), chosen)
+    setting = Setting(loaded.name, preset, images, root, source, results, chosen)
     protocol = None if loaded.protocol is None else Protocol.load(loaded.protocol)
     if protocol is None or not protocol.covers(preset, images.name):
         return runs, run_study(runs, setting)

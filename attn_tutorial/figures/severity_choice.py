@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from attn_tutorial.figures.colours import markers, palette
 from attn_tutorial.figures.style import MEDIUM_TEXT, SMALLEST_TEXT, WIDE
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import SEEN
 
 _LAYERS = {SEEN: "surround", "mosaic": "mosaic", "crowd": "crowd"}
@@ -32,6 +33,7 @@ def read_candidates(file: Path) -> pd.DataFrame | None:
         today's table of `surround`.
 
     """
+    file = user_path(file, "file")
     if not file.exists():
         return None
     rows = pd.read_csv(file, keep_default_na=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attn_tutorial.ledger.reading import Damaged, Foreign, LedgerError, read_record
 from attn_tutorial.ledger.record import Heading, Record
+from attn_tutorial.paths import user_path
 from attn_tutorial.study.study import PlannedRun
 from attn_tutorial.training.files import write_whole
 
@@ -53,7 +54,7 @@ class Ledger:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = user_path(folder, "results")
         if self.folder.is_file():
             raise LedgerError(f"results must be a folder, new or with records, but got the file {folder}.")
         self._cache: dict[str, tuple[tuple[int, int], Record | None]] = {}

@@ -8,6 +8,7 @@ from attn_tutorial.ledger.answers import Answers, AnswersError
 from attn_tutorial.ledger.ledger import Ledger
 from attn_tutorial.ledger.reading import Damaged, Foreign, LedgerError, read_record
 from attn_tutorial.ledger.record import Record
+from attn_tutorial.paths import user_path
 from attn_tutorial.training.files import write_whole
 
 _RANKS = ("failed", "diverged", "done")
@@ -50,7 +51,7 @@ def merge(sources: Iterable[Path], into: Path) -> Merged:
         LedgerError: a source is not a folder, is `into` itself, or cannot be read; or `into` cannot be written.
 
     """
-    folders = list(sources)
+    folders, into = [user_path(folder, "sources") for folder in sources], user_path(into, "into")
     for folder in folders:
         if not folder.is_dir():
             raise LedgerError(f"sources must be results folders, but {folder} is not a folder.")

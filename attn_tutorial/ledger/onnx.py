@@ -17,6 +17,7 @@ from attn_tutorial.ledger.model_card import model_card
 from attn_tutorial.ledger.reading import LedgerError
 from attn_tutorial.ledger.record import Record
 from attn_tutorial.ledger.weights import load_network
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import EvaluationSpec
 from attn_tutorial.training.files import write_whole
 
@@ -146,6 +147,7 @@ def export_networks(
             cannot be written; see also `onnx_network`.
 
     """
+    out = user_path(out, "out")
     _check_alike(named)
     contents: dict[str, bytes] = {}
     for name, record in named:

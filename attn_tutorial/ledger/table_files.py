@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_tutorial.errors import InputError
+from attn_tutorial.paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def new_table(out: Path) -> Iterator[Path]:
         InputError: `out` does not end in .csv or .parquet, or the file cannot be written.
 
     """
+    out = user_path(out, "out")
     if out.suffix not in _KINDS:
         raise InputError(f"--out must be a file that ends in {' or '.join(_KINDS)}, but got {out}.")
     temporary = out.with_name(f".{out.name}.{os.getpid()}")

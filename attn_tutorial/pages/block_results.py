@@ -20,6 +20,7 @@ from attn_tutorial.figures.tables import (
 )
 from attn_tutorial.ledger import Held, Ledger, held_in
 from attn_tutorial.pages.results import hidden_runs, scale, standing
+from attn_tutorial.paths import user_path
 from attn_tutorial.study import Study, study_names
 
 _MAIN, _PILOT = "main", "pilot"
@@ -152,6 +153,7 @@ def show_block_results(variants: tuple[str, ...], data: Path) -> None:
         data: the folder that contains `results/` and `runs/`.
 
     """
+    data = user_path(data, "data")
     for title, folder in (("Published records", data / "results"), ("Your own records", data / "runs")):
         results = find_block_results(Ledger(folder), variants)
         lines = [f"**{title}**, in `data/{folder.name}/`"]

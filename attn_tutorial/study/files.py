@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_tutorial.errors import InputError, check_choice
+from attn_tutorial.paths import user_path
 from attn_tutorial.spec import SpecError
 from attn_tutorial.study.read_yaml import read_yaml
 
@@ -45,7 +46,8 @@ def read_study_file(name: str) -> tuple[dict[str, Any], str]:
 
     """
     if name.lower().endswith((".yaml", ".yml")):
-        study, source, values = Path(name).stem, name, _read_own_file(Path(name))
+        path = user_path(name, "study")
+        study, source, values = path.stem, name, _read_own_file(path)
     else:
         try:
             check_choice("study", name, study_names())

@@ -14,6 +14,9 @@ from attn_tutorial.study.grid import Grid
 from attn_tutorial.study.presets import Preset
 from attn_tutorial.study.protocol import Protocol
 
+MOST_SEEDS = 1000
+"""The largest number of seeds of one plan. A larger number is usually a seed, given in place of a count."""
+
 
 def _seed_counts(value: object) -> object:
     counts = list(value.values()) if isinstance(value, dict) else [value]
@@ -154,14 +157,19 @@ class Study(Part):
 
         `seeds` is a count: 3 means the study's first seed and the two after it, which are 0, 1 and 2 in most studies.
         So a larger count contains the runs of a smaller one. By default it is the preset's count, or a smaller one if
-        the study has one.
+        the study has one. It must be from 1 to 1000.
         """
         count = Preset.load(preset).seeds if seeds is None else seeds
-        if type(count) is not int or count < 1:
+        if type(count) is not int or not 1 <= count <= MOST_SEEDS:
             first = self.first_seed
             raise SpecError(
-                f"seeds must be a whole number of at least 1 (3 means the seeds {first}, {first + 1} and {first + 2}), "
-                f"but got {seeds!r}."
+                f"`seeds` is a count and must be a whole number from 1 to {MOST_SEEDS}, but got {seeds!r}. It is not a "
+                f"seed: 3 means the seeds {first}, {first + 1} and {first + 2}. To begin with another seed, set "
+                "`first_seed` in a study file of your own."
+            )
+        if self.first_seed + count > 2**32:
+            raise SpecError(
+                f"seeds must be below 2^32, but {count} seeds from {self.first_seed} on are not. Lower `first_seed`."
             )
         runs = self.plan_seeds(preset, images, range(self.first_seed, self.first_seed + count))
         if seeds is not None:

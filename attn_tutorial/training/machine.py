@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from torch.nn import functional
 from attn_tutorial.backbones import resnet
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import BackboneSpec
-from attn_tutorial.training.names import Precision, check_device, check_precision
+from attn_tutorial.training.names import VISIBLE_GPUS, Precision, check_device, check_precision
 
 MemoryFormat = Literal["channels_last", "contiguous"]
 # glibc's mallopt parameters, from malloc.h.
@@ -34,7 +35,13 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device(next(device for device, is_there in there.items() if is_there))
     if not there[name]:
         found = ", ".join(device for device, is_there in there.items() if is_there)
-        raise InputError(f"device must be one that torch finds here ({found}), but got {name!r}. Choose one, or auto.")
+        visible = os.environ.get(VISIBLE_GPUS) if name == "cuda" else None
+        hint = (
+            "" if visible is None else f" {VISIBLE_GPUS} is set to {visible!r}, which can hide GPUs: unset it to check."
+        )
+        raise InputError(
+            f"device must be one that torch finds here ({found}), but got {name!r}. Choose one, or auto.{hint}"
+        )
     return torch.device(name)
 
 

@@ -8,6 +8,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from attn_tutorial.paths import user_path
+
 PATTERNS = (
     "attn_tutorial/**/*.py",
     "attn_tutorial/**/*.yaml",
@@ -38,5 +40,5 @@ def fingerprint(root: Path) -> str:
 
 def _image_sources(root: Path) -> Iterator[Path]:
     given = os.environ.get("ATTN_TUTORIAL_CIFAR10")
-    places = [Path(given)] if given else sorted((root / "data" / "raw").glob("*"))
+    places = [user_path(given, "ATTN_TUTORIAL_CIFAR10")] if given else sorted((root / "data" / "raw").glob("*"))
     yield from (place for place in places if place.exists() and place.name != "cache")

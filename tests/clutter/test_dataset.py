@@ -1,5 +1,7 @@
 """Canvases through a DataLoader are those of the renderer, however it is set up."""
 
+import copy
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -38,6 +40,32 @@ def test_workers_that_outlive_an_epoch_see_the_next(train, start):
     dataset = ClutterDataset(train, CLUTTER)
     loader = DataLoader(dataset, batch_size=20, num_workers=2, persistent_workers=True, multiprocessing_context=start)
     for epoch in (0, 1, 7):
+        dataset.set_epoch(epoch)
+        assert torch.equal(pixels(loader), CLUTTER.render(train, torch.arange(60), epoch).canvas)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+def test_a_copy_has_an_epoch_of_its_own(train, how):
+    dataset = ClutterDataset(train, CLUTTER, epoch=3, records=True)
+    copied = how(dataset)
+    at_3, at_4 = (CLUTTER.render(train, [7], epoch).canvas[0] for epoch in (3, 4))
+    assert torch.equal(copied[7]["canvas"], at_3)
+    copied.set_epoch(4)
+    assert torch.equal(copied[7]["canvas"], at_4)
+    assert torch.equal(dataset[7]["canvas"], at_3)
+    dataset.set_epoch(5)
+    assert torch.equal(copied[7]["canvas"], at_4)
+    assert (copied.images is dataset.images) == (how is copy.copy)
+    copied.own = "of a subclass"
+    assert how(copied).own == "of a subclass"
+    assert not hasattr(dataset, "own")
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+def test_workers_of_a_copy_that_outlive_an_epoch_see_the_next(train, how):
+    dataset = how(ClutterDataset(train, CLUTTER))
+    loader = DataLoader(dataset, 20, num_workers=1, persistent_workers=True, multiprocessing_context="fork")
+    for epoch in (0, 1):
         dataset.set_epoch(epoch)
         assert torch.equal(pixels(loader), CLUTTER.render(train, torch.arange(60), epoch).canvas)
 

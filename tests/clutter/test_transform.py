@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from attn_tutorial.clutter import BACKGROUND_TYPES, CLUTTER_TYPES, AddClutter, Clutter
+from attn_tutorial.errors import InputError
 
 CLUTTER = Clutter(("fragments", "noise", "veil"), severity=2, canvas=40)
 
@@ -138,6 +139,40 @@ def test_workers_draw_apart(train):
 def test_bad_samples(train, sample, message):
     with pytest.raises(ValueError, match=message):
         AddClutter(train, CLUTTER)(sample)
+
+
+IMAGES, LABELS = torch.zeros(8, 3, 32, 32, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("sample", "given"),
+    [
+        (
+            (LABELS, IMAGES),
+            "torch.int64 of shape (8,) (value 1 of 2) before torch.uint8 of shape (8, 3, 32, 32) (value 2 of 2)",
+        ),
+        ({"id": "a", "y": LABELS, "x": IMAGES}, "torch.int64 of shape (8,) (value 2 of 3) before torch.uint8 of shape"),
+        ((IMAGES[:, 0] > 0, IMAGES), "torch.bool of shape (8, 32, 32) (value 1 of 2) before torch.uint8 of shape"),
+        ((LABELS, IMAGES / 255), "torch.int64 of shape (8,) (value 1 of 2). Put images before labels"),
+        (
+            (torch.tensor(3), IMAGES[0]),
+            "torch.int64 of shape () (value 1 of 2) before torch.uint8 of shape (3, 32, 32)",
+        ),
+        (torch.zeros(8, 10), "torch.float32 of shape (8, 10). Put images before labels"),
+    ],
+    ids=["labels first", "dict", "mask first", "float images", "one image", "scores alone"],
+)
+def test_a_tensor_that_is_taken_for_the_images_is_named_with_its_place(train, sample, given):
+    with pytest.raises(InputError) as error:
+        AddClutter(train, CLUTTER)(sample)
+    assert f"must be its images, uint8 (..., 3, H, H), but got {given}" in str(error.value)
+    assert "grey" not in str(error.value)
+
+
+def test_wrapped_images_may_come_after_labels(train):
+    labels, canvases = AddClutter(train, CLUTTER)((LABELS, tv_tensors.Image(IMAGES)))
+    assert labels is LABELS
+    assert canvases.shape == (8, 3, CLUTTER.canvas, CLUTTER.canvas)
 
 
 def test_bad_settings_are_said_at_once(train, make_images):

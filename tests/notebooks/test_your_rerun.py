@@ -130,6 +130,7 @@ def test_an_empty_ledger_says_what_to_run_and_shows_the_published_side(papermill
     [
         (("-p", "margin", "0"), "`margin` must be"),
         (("-p", "results", "nowhere"), "`results` must be a folder with records, but got 'nowhere'"),
+        (("-p", "published", "~nobody_xyz"), "`published` must be a path, but got ~nobody_xyz, and the home folder"),
         (("-p", "preset", "quik"), "Did you mean 'quick'"),
     ],
 )

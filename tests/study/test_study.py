@@ -7,6 +7,7 @@ from attn_tutorial.clutter.names import SEEN_TYPES, UNSEEN_TYPES
 from attn_tutorial.errors import InputError
 from attn_tutorial.spec import BackboneSpec, Images, SpecError
 from attn_tutorial.study import Preset, Study, preset_names, study_names
+from attn_tutorial.study.study import MOST_SEEDS
 
 CIFAR = Images(name="cifar10", source="CIFAR-10", fingerprint="a" * 64, archive_sha256=None)
 SHAPES = Images(name="shapes", source="shapes", fingerprint="b" * 64, archive_sha256=None)
@@ -139,7 +140,7 @@ def test_counting_begins_with_the_first_seed_of_the_study():
     assert [run.spec.seed for run in study.plan("full-cpu", SHAPES, seeds=1)] == [10, 10]
     from_zero = Study.parse(own).plan("full-cpu", SHAPES, seeds=11)
     assert study.plan("full-cpu", SHAPES, seeds=1) == from_zero[-2:], "the same runs as those of a larger count from 0"
-    with pytest.raises(SpecError, match=r"\(3 means the seeds 10, 11 and 12\), but got 0"):
+    with pytest.raises(SpecError, match=r"but got 0\. It is not a seed: 3 means the seeds 10, 11 and 12\."):
         study.plan("full-cpu", SHAPES, seeds=0)
 
 
@@ -148,6 +149,18 @@ def test_a_first_seed_that_is_none_is_refused(value):
     own = {"name": "own", "title": "t", "question": "q", "variants": {"a": {}}}
     with pytest.raises(SpecError, match="first_seed: "):
         Study.parse({**own, "first_seed": value})
+
+
+def test_counting_ends_before_seeds_that_do_not_exist():
+    own = {"name": "own", "title": "t", "question": "q", "variants": {"a": {}}, "first_seed": 2**32 - 2}
+    assert [run.spec.seed for run in Study.parse(own).plan("full-cpu", SHAPES, 2)] == [2**32 - 2, 2**32 - 1]
+    with pytest.raises(SpecError, match=r"seeds must be below 2\^32, but 3 seeds from 4294967294 on are not"):
+        Study.parse(own).plan("full-cpu", SHAPES, 3)
+
+
+def test_as_many_seeds_as_a_plan_may_have():
+    own = Study.parse({"name": "own", "title": "t", "question": "q", "variants": {"a": {}}})
+    assert len(own.plan("full-cpu", SHAPES, MOST_SEEDS)) == MOST_SEEDS == 1000
 
 
 def test_the_margin_comes_from_seeds_that_nothing_else_uses_on_validation_images():
@@ -287,9 +300,22 @@ def test_other_images_make_other_runs():
     [
         (lambda: Study.load("hedline"), "study must be one of headline.* but got 'hedline'. Did you mean 'headline'"),
         (lambda: Preset.load("quik"), "preset must be one of smoke, quick.* but got 'quik'. Did you mean 'quick'"),
-        (lambda: Study.load("headline").plan("quick", CIFAR, 0), "seeds must be a whole number of at least 1"),
-        (lambda: Study.load("headline").plan("quick", CIFAR, "2"), "seeds must be a whole number of at least 1"),
-        (lambda: Study.load("headline").plan("quick", CIFAR, True), "seeds must be a whole number of at least 1"),
+        (
+            lambda: Study.load("headline").plan("quick", CIFAR, 0),
+            "`seeds` is a count and must be a whole number from 1 to 1000, but got ",
+        ),
+        (
+            lambda: Study.load("headline").plan("quick", CIFAR, "2"),
+            "`seeds` is a count and must be a whole number from 1 to 1000, but got ",
+        ),
+        (
+            lambda: Study.load("headline").plan("quick", CIFAR, 1001),
+            "but got 1001. It is not a seed: 3 means .* 0, 1 and 2",
+        ),
+        (
+            lambda: Study.load("headline").plan("quick", CIFAR, True),
+            "`seeds` is a count and must be a whole number from 1 to 1000, but got ",
+        ),
     ],
 )
 def test_unknown_names_and_counts_are_refused(call, message):

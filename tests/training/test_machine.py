@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from attn_tutorial.engine.options import RunOptions
 from attn_tutorial.errors import InputError
-from attn_tutorial.spec import BackboneSpec, RunSpec
+from attn_tutorial.spec import BackboneSpec, RunSpec, SpecError
 from attn_tutorial.training import Execution, build_model, choose_device, fit, machine, weights_sha256
 from attn_tutorial.training.loop import train_step
 from attn_tutorial.training.optimisers import make_optimisers
@@ -74,6 +75,33 @@ def test_unknown_names_are_refused():
         Execution.choose(CPU, "half", SMALL, 32)
     with pytest.raises(InputError, match="device must be one of auto, cpu, cuda, mps, but got 'gpu'"):
         choose_device("gpu")
+
+
+@pytest.mark.parametrize("visible", ["", "7", "-1"])
+def test_a_gpu_that_is_not_visible_names_the_variable_that_can_hide_it(monkeypatch, visible):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(
+        InputError, match=f"but got 'cuda'.* CUDA_VISIBLE_DEVICES is set to '{visible}', which can hide"
+    ):
+        choose_device("cuda")
+    with pytest.raises(InputError, match=f"but got 'cuda:0'.* CUDA_VISIBLE_DEVICES, which is set to '{visible}'"):
+        choose_device("cuda:0")
+    with pytest.raises(SpecError, match=f"^device: .*but got 'cuda:0'.* CUDA_VISIBLE_DEVICES, .* set to '{visible}'"):
+        RunOptions.parse({"device": "cuda:0"})
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError) as error:
+        choose_device("mps")
+    assert "CUDA" not in str(error.value)
+
+
+def test_a_variable_that_is_not_set_is_not_blamed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(InputError, match=r"but got 'cuda'\. Choose one, or auto\.$"):
+        choose_device("cuda")
+    with pytest.raises(InputError, match=r"but got 'cuda:1'.* CUDA_VISIBLE_DEVICES, which is not set"):
+        choose_device("cuda:1")
 
 
 def make_spec(**changes):

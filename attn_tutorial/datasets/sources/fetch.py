@@ -18,6 +18,7 @@ from tqdm import tqdm
 from attn_tutorial.datasets.sources.layout import ARCHIVE_MD5, ARCHIVE_NAME
 from attn_tutorial.datasets.store import ENVIRONMENT_VARIABLE
 from attn_tutorial.errors import InputError
+from attn_tutorial.paths import user_path
 
 MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -51,7 +52,7 @@ def fetch_cifar10(root: str | Path = "data") -> Path:
 
     Raises FetchError if every mirror failed, or if `root` cannot be written.
     """
-    archive = Path(root) / "raw" / ARCHIVE_NAME
+    archive = user_path(root, "root") / "raw" / ARCHIVE_NAME
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(archive.with_name(f"{ARCHIVE_NAME}.lock"))
