@@ -67,6 +67,10 @@ class ClutterDataset(Dataset[Any]):
         copied.set_epoch(int(self._epoch))
         return copied
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._epoch.share_memory_()  # as in a new set; in a worker it is shared already
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = memo[id(self)] = copy.copy(self)
         # torch's copy of the epoch would not be shared with workers.

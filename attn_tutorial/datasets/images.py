@@ -1,5 +1,6 @@
 """Image sets as tensors: train and val are cut from the training file, test and bank from the test file."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -67,7 +68,8 @@ class ImageSet:
         return len(self.labels)
 
     def to(self, device: str | torch.device) -> "ImageSet":
-        """Return the same set with its tensors on `device`."""
+        """Return the same set with its tensors on `device`; raises `InputError` if torch cannot use that here."""
+        _check_device(device)
         return replace(
             self,
             images=self._map_images(lambda words: words.to(device)),
@@ -235,3 +237,16 @@ def load_images(
         may_lend=map_file(prepared.folder / f"{file}_may_lend.npy")[part],
         fragments=load_images(name, "bank", root, source, size) if split == "test" else None,
     )
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = "" if visible is None else f" CUDA_VISIBLE_DEVICES is set to {visible!r}, which can hide GPUs."
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"`device` must be one that torch can use here, but got {str(device)!r} ({reason}).{hint} Choose another "
+            "device, such as cpu."
+        ) from None

@@ -158,3 +158,15 @@ def test_bad_input_is_said_at_once(train, make_images):
     for epoch in (-1, 1.0, 2**32):
         with pytest.raises(ValueError, match=f"`epoch` must be a whole number from 0 .* but got {epoch}"):
             ClutterDataset(train, Clutter(), epoch=epoch)
+
+
+def test_a_dataset_from_a_pickle_shares_its_epoch_with_workers_again(train):
+    import pickle
+
+    dataset = ClutterDataset(train, CLUTTER)
+    dataset.set_epoch(3)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again._epoch.is_shared()
+    assert int(again._epoch) == 3
+    again.set_epoch(5)
+    assert int(dataset._epoch) == 3

@@ -203,3 +203,18 @@ def test_who_may_not_lend_is_replaced_by_the_next_of_its_class(seed: int, make_i
     assert may[picked].all()
     assert (labels[picked] != except_class[:, None]).all()
     assert set(labels[picked][0].tolist()) == {1, 2}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("visible", [None, "7"])
+def test_a_device_that_is_not_there_is_refused_with_the_variable_that_hides_it(make_images, monkeypatch, visible):
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(InputError, match=r"`device` must be one that torch can use here, but got 'cuda:0'") as refused:
+        make_images(20).to("cuda:0")
+    assert ("CUDA_VISIBLE_DEVICES is set to '7'" in str(refused.value)) == (visible is not None)
+    with pytest.raises(InputError, match="but got 'gpu'"):
+        make_images(20).to("gpu")
+    assert make_images(20).to("cpu").images.device.type == "cpu"
