@@ -3,6 +3,7 @@
 import copy
 import operator
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -351,3 +352,51 @@ def test_networks_for_pixels_take_blocks(make, pattern):
 
 def _tensors(output):
     return [output] if isinstance(output, torch.Tensor) else list(output.values())
+
+
+class HuggingFaceStyle(nn.Module):
+    """Named and nested as the ResNet of the transformers library, and returns an object with fields."""
+
+    def __init__(self):
+        super().__init__()
+
+        def layer(channels, out):
+            return nn.ModuleDict(
+                {"convolution": nn.Conv2d(channels, out, 3, padding=1), "normalization": nn.BatchNorm2d(out)}
+            )
+
+        self.embedder = layer(3, 8)
+        self.encoder = nn.ModuleDict({"stages": nn.ModuleList([layer(8, 16), layer(16, 32)])})
+
+    def forward(self, pixel_values):
+        x = pixel_values
+        for layer in (self.embedder, *self.encoder["stages"]):
+            x = layer["normalization"](layer["convolution"](x)).relu()
+        return SimpleNamespace(last_hidden_state=x, pooler_output=x.mean((2, 3)))
+
+
+def test_a_network_that_returns_an_object_takes_blocks():
+    torch.manual_seed(0)
+    model = HuggingFaceStyle().eval()
+    before = model(images()).last_hidden_state
+    places = insert_blocks(model, "encoder.stages.*.normalization", "static_gate")
+    assert [model.get_submodule(f"{place}.attention_block").channels for place in places] == [16, 32]
+    assert not torch.allclose(model(images()).last_hidden_state, before)
+    with pytest.raises(InputError, match=r"it returns SimpleNamespace instead of|must match a module"):
+        insert_blocks(nn.Sequential(HuggingFaceStyle()), "0", "static_gate")
+
+
+def test_distributed_training_moves_the_blocks(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        model, places = extended(block="cbam")
+        alone = copy.deepcopy(model)
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        for network in (wrapped, alone):
+            network(images()).square().sum().backward()
+        gradients = dict(alone.named_parameters())
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(parameter.grad, gradients[name].grad)
+        assert f"module.{places[0]}.attention_block.channel.mlp.0.weight" in wrapped.state_dict()
+    finally:
+        torch.distributed.destroy_process_group()
