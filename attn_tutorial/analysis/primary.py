@@ -129,7 +129,7 @@ class Finding:
                 return f"{start}: the study supports that it helps by at least {self.margin:.2f} points."
             case "refuted":
                 return f"{start}: the study refutes that it helps by {self.margin:.2f} points or more."
-        return f"{start}: the study cannot tell whether it helps, because {_joined(self.failed)}."
+        return f"{start}: the study cannot tell whether it helps, because {joined(self.failed)}."
 
 
 def judge_primary(
@@ -224,5 +224,6 @@ def _signed(points: float) -> str:
     return f"{points:+.2f}".replace("-", "−")
 
 
-def _joined(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
+    """Return parts of a sentence as "a", "a and b" or "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -61,8 +61,7 @@ class Stage:
                 f"{ready} of the first {LOOK} seeds are complete. When all are, their spread decides whether the study "
                 f"needs {FEWER} or {MORE} seeds."
             )
-        text = f"The study needs {self.wanted} seeds, and {len(self.seeds)} of them are complete."
-        return text
+        return f"The study needs {self.wanted} seeds, and {len(self.seeds)} of them are complete."
 
 
 def find_stage(

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from attn_tutorial.backbones.places import calls_of, channels_of, names_of, outputs_of, refusal, runs_its_children
-from attn_tutorial.backbones.with_block import CHILD, INNER, Layout, WithBlock
+from attn_tutorial.backbones.places import channels_of, names_of, outputs_of, refusal, runs_its_children, short_name
+from attn_tutorial.backbones.with_block import CHILD, Layout, WithBlock
 from attn_tutorial.blocks.registry import build_block
 from attn_tutorial.errors import InputError, check_choice
 
@@ -61,7 +61,7 @@ def insert_blocks(
             f"Give a name as in model.named_modules(); '*' stands for any part of a name between two dots."
         )
     passed = outputs_of(model, example)
-    outputs = {_short(name): each for name, each in passed.items() if CHILD not in name.split(".")}
+    outputs = {short_name(name): each for name, each in passed.items() if CHILD not in name.split(".")}
     for place in places:
         reason = refusal(modules[place], outputs.get(place, ([], [])), layout)
         if reason:
@@ -100,11 +100,6 @@ def _near(name: str, names: Sequence[str]) -> str:
     return ", ".join(get_close_matches(name, names, n=5, cutoff=0.0)) or "none"
 
 
-def _short(name: str) -> str:
-    """Return a module's name without the parts that stand for what blocks follow."""
-    return ".".join(part for part in name.split(".") if part != INNER)
-
-
 def _parents(model: nn.Module, module: nn.Module) -> list[tuple[nn.Module, str]]:
     """Return where a module hangs in the tree: in several places if it is shared."""
     return [
@@ -135,7 +130,7 @@ def _check_called(
     undo: Sequence[tuple[nn.Module, str, nn.Module | None]],
 ) -> None:
     """Take all blocks out again, and raise `InputError`, unless a pass of the model calls each of them once."""
-    calls = {_short(name): count for name, count in calls_of(model, example).items()}
+    calls = {short_name(name): len(small) for name, (small, _) in outputs_of(model, example).items()}
     missed = [place for place in places if calls.get(f"{place}.{CHILD}", 0) != 1]
     if not missed:
         return

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,8 +29,13 @@ def names_of(model: nn.Module) -> dict[str, nn.Module]:
     for name, module in model.named_modules(remove_duplicate=False):
         parts = name.split(".")
         if name and parts[-1] != INNER and CHILD not in parts:
-            found[".".join(part for part in parts if part != INNER)] = module
+            found[short_name(name)] = module
     return found
+
+
+def short_name(name: str) -> str:
+    """Return a module's name without the parts that stand for what a block follows."""
+    return ".".join(part for part in name.split(".") if part != INNER)
 
 
 def outputs_of(model: nn.Module, example: Tensor | None) -> Outputs:
@@ -76,12 +80,6 @@ def outputs_of(model: nn.Module, example: Tensor | None) -> Outputs:
             f"Give `example`, images of a shape and type that it takes. If it takes these, call it once before, so "
             f"that lazy modules have their weights."
         ) from error
-
-
-def calls_of(model: nn.Module, example: Tensor | None) -> dict[str, int]:
-    """Return how often each module is called in a pass of the model, by its full name."""
-    plain = outputs_of(model, example)
-    return {name: len(small) for name, (small, _) in plain.items()}
 
 
 @contextlib.contextmanager
@@ -151,7 +149,7 @@ def channels_of(output: Tensor, layout: Layout) -> int:
 
 def runs_its_children(module: nn.Module) -> bool:
     """Return whether a module is a plain Sequential, which calls what is added to it last."""
-    return inspect.unwrap(type(module).forward) is nn.Sequential.forward
+    return type(module).forward is nn.Sequential.forward
 
 
 def _channels_refused(module: nn.Module, given: list[Any], layout: Layout) -> str:

@@ -9,7 +9,7 @@ from IPython.display import Markdown, display
 from attn_tutorial.analysis.contrasts import cost_reductions
 from attn_tutorial.analysis.explanations import Remains, explain, gain_remains
 from attn_tutorial.analysis.outcomes import distraction_costs, won_back
-from attn_tutorial.analysis.primary import Finding, judge_primary, judge_seen
+from attn_tutorial.analysis.primary import Finding, joined, judge_primary, judge_seen
 from attn_tutorial.analysis.resampling import bootstrap_reductions, read_image_costs
 from attn_tutorial.analysis.statistics import intervals
 from attn_tutorial.analysis.stopping import Stage, stage_of
@@ -195,13 +195,13 @@ def _who_helps(results: Results, remains: Remains) -> str:
     if not helping:
         return "**No block is shown to lessen what unseen backgrounds cost by an amount that matters.**"
     lost = _mean_cost(results, results.protocol.baseline)
-    amounts = _joined(
+    amounts = joined(
         [f"{_name(results, each)} by {interval_text(each.estimate, each.low, each.high, '.1f')}" for each in helping]
     )
     how = "keep to the target" if remains == "remains" else "are more robust to backgrounds that they have never seen"
     return (
         f"**Yes, {'all four do' if len(helping) == len(results.findings) else 'some do'}: on backgrounds that training "
-        f"did not show, networks with {_joined([_name(results, each) for each in helping])} {how}.** The plain network "
+        f"did not show, networks with {joined([_name(results, each) for each in helping])} {how}.** The plain network "
         f"loses {lost:.1f} points there, and the blocks reduce this loss: {amounts}."
     )
 
@@ -219,7 +219,7 @@ def _who_does_not(results: Results) -> str:
             if each.verdict == verdict
         ]
         if names:
-            parts.append(f"{text} {_joined(names)}")
+            parts.append(f"{text} {joined(names)}")
     if not parts:
         return "None of the four fails."
     sentence = "; ".join(parts)
@@ -237,7 +237,7 @@ def _how_much_there_is(results: Results) -> str:
         parts.append(f"one weighing of places at the network's end wins back {shares[protocol.pooling]:.0f} %")
     best = max(results.findings, key=lambda each: each.estimate)
     parts.append(f"the block with the largest reduction, {_name(results, best)}, {shares[best.variant]:.0f} %")
-    sentence = _joined(parts)
+    sentence = joined(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
@@ -277,7 +277,3 @@ def _mean_cost(results: Results, variant: str) -> float:
 
 def _name(results: Results, finding: Finding) -> str:
     return results.study.label(finding.variant)
-
-
-def _joined(parts: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
