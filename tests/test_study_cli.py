@@ -198,7 +198,11 @@ def test_verify_fails_elsewhere_too_where_the_accuracy_differs(study, ledger):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(("--sample", 0), "at least 1"), (("--seeds", 0), "at least 1"), (("--tolerance", -1), "0<=x<=100")],
+    [
+        (("--sample", 0), "at least 1"),
+        (("--seeds", 0), "must be a whole number from 1 to 1000, but got 0"),
+        (("--tolerance", -1), "0<=x<=100"),
+    ],
 )
 def test_verify_refuses_a_sample_of_none(study, words, message):
     result = study("verify", *words)
@@ -245,7 +249,7 @@ def test_counting_begins_with_the_first_seed_of_a_study(study, tmp_path):
     assert "no run of baseline with seed 1 at preset 'smoke' is in" in " ".join(refused.output.split())
     status = study("status", "--seeds", 2, name=tmp_path / "one.yaml").output
     assert [line.split()[3] for line in status.splitlines() if "  seed " in line] == ["1", "2"]
-    assert "(3 means the seeds 1, 2 and 3)" in study("status", "--seeds", 0, name=tmp_path / "one.yaml").output
+    assert "3 means the seeds 1, 2 and 3." in study("status", "--seeds", 0, name=tmp_path / "one.yaml").output
 
 
 @pytest.mark.parametrize(
