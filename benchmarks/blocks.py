@@ -5,6 +5,7 @@ ratio is the median of the rounds' ratios, so that a machine whose speed drifts 
 runs this, in about six minutes.
 """
 
+import functools
 import statistics
 
 import click
@@ -12,7 +13,9 @@ import pandas as pd
 import timm.layers
 import torch
 from timm.layers.cbam import CbamModule
-from timm.layers.coord_attn import CoordAttn
+from timm.layers.coord_attn import CoordAttn, EfficientLocalAttn, StripAttn
+from timm.layers.grn import GlobalResponseNorm
+from torch import nn
 
 from attn_tutorial.blocks import build_block
 from attn_tutorial.blocks.measure import Function, peak_bytes, seconds_in_turn
@@ -24,8 +27,22 @@ MANY_PLACES = (1, 64, 96, 96)
 PAIRWISE = ("embedded", "gaussian", "dot", "concat")
 
 
-def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
-    """Return each block and its twin, of the same sizes."""
+class PlainLKA(nn.Module):
+    """The three convolutions of large kernel attention, and the product: timm has no LKA."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.local = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.distant = nn.Conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x times the three convolutions of x."""
+        return x * self.mix(self.distant(self.local(x)))
+
+
+def twins(channels: int) -> dict[str, tuple[nn.Module, nn.Module]]:
+    """Return each block and its twin, of the same sizes: timm's, or for LKA its plain convolutions."""
     hidden = channels // 16
     context = {"fuse_add": True, "fuse_scale": False, "rd_channels": hidden}
     return {
@@ -38,6 +55,17 @@ def twins(channels: int) -> dict[str, tuple[torch.nn.Module, torch.nn.Module]]:
         ),
         "global_context": (build_block("global_context", channels), timm.layers.GlobalContext(channels, **context)),
         "coordinate": (build_block("coordinate", channels), CoordAttn(channels, rd_channels=8, bias=True)),
+        "gather_excite": (
+            build_block("gather_excite", channels, extent=4),
+            timm.layers.GatherExcite(channels, extent=4, use_mlp=False),
+        ),
+        "ela": (
+            build_block("ela", channels, shared=False),
+            EfficientLocalAttn(channels, act_layer=nn.Identity, norm_layer=functools.partial(nn.GroupNorm, 16)),
+        ),
+        "strip": (build_block("strip", channels), StripAttn(channels)),
+        "grn": (build_block("grn", channels), GlobalResponseNorm(channels, channels_last=False)),
+        "lka": (build_block("lka", channels), PlainLKA(channels)),
     }
 
 
@@ -79,7 +107,9 @@ def main(rounds: int, threads: int, keep: bool, half: bool, only: str | None) ->
                 for name, pair in twins(shape[1]).items():
                     if only in (None, name):
                         pair = [module.to(memory_format=memory_format) for module in pair]
-                        rows[f"{name} ÷ timm's"] = compared(pair, x, slow if name == "non_local" else rounds)
+                        rows[f"{name} ÷ {'plain' if name == 'lka' else 'timm'}'s"] = compared(
+                            pair, x, slow if name == "non_local" else rounds
+                        )
                 for form, pair in with_and_without_map(shape[1]).items():
                     if only in (None, "non_local"):
                         rows[f"non_local {form} ÷ by its map"] = compared(pair, x, slow)

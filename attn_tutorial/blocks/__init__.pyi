@@ -12,7 +12,11 @@ from .controls import RandomGate as RandomGate
 from .controls import StaticGate as StaticGate
 from .coordinate import CoordinateAttention as CoordinateAttention
 from .eca import ECA as ECA
+from .ema import EMA as EMA
+from .gather_excite import GatherExcite as GatherExcite
 from .global_context import GlobalContext as GlobalContext
+from .grn import GRN as GRN
+from .lka import LKA as LKA
 from .non_local import NonLocal as NonLocal
 from .options import BLOCK_NAMES as BLOCK_NAMES
 from .options import BLOCK_OPTIONS as BLOCK_OPTIONS
@@ -21,6 +25,9 @@ from .options import check_block as check_block
 from .registry import BLOCKS as BLOCKS
 from .registry import build_block as build_block
 from .registry import register_block as register_block
+from .scsa import SCSA as SCSA
 from .simam import SimAM as SimAM
 from .squeeze_excite import SE as SE
+from .strips import ELA as ELA
+from .strips import StripAttention as StripAttention
 from .triplet import TripletAttention as TripletAttention

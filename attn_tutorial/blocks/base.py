@@ -66,7 +66,7 @@ class AttentionBlock(nn.Module):
         self.channels = channels
         self.chosen = parse_options(self.name, options)
         self.options = self.chosen.model_dump()
-        reduction = self.options.get("reduction", 1)
+        reduction = self.options.get("reduction") or 1
         hidden = channels // reduction
         if hidden < self.least_hidden:
             # PyTorch only warns about a layer without units; the block would ignore its input from then on.

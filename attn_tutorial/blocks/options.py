@@ -4,9 +4,10 @@ import functools
 import importlib
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     PositiveFloat,
@@ -22,14 +23,26 @@ Arrangement = Literal["sequential", "parallel"]
 AtStart = Literal["half", "identity"]
 Combine = Literal["sum", "product", "max"]
 ContextPool = Literal["attention", "avg"]
+Extent = Literal[2, 4, 8]
 Fusion = Literal["add", "scale"]
 Gate = Literal["sigmoid", "tanh", "relu"]
+Gather = Literal["mean", "conv"]
 Kernel = Literal[3, 7]
 Order = Literal["channel-spatial", "spatial-channel", "parallel"]
 Pairwise = Literal["embedded", "gaussian", "dot", "concat", "uniform"]
 Pools = Literal["avg", "max", "both"]
 Scale = Literal["inner", "channels", "none"]
 Squeeze = Literal["avg", "max"]
+StartWithoutSigmoid = Literal["random", "identity"]
+
+
+def _with_a_middle(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError("must be odd")
+    return number
+
+
+OddInt = Annotated[PositiveInt, AfterValidator(_with_a_middle)]
 
 
 class BlockOptions(BaseModel):
@@ -66,6 +79,29 @@ class ECAOptions(BlockOptions):
         if kernel is not None and kernel % 2 == 0:
             raise ValueError("must be odd, or None to follow from the channels")
         return kernel
+
+
+class GatherExciteOptions(BlockOptions):
+    """Options of `gather_excite`."""
+
+    extent: Extent | None = None
+    gather: Gather = "mean"
+    reduction: PositiveInt | None = None
+    at_start: AtStart = "half"
+
+    @model_validator(mode="after")
+    def _some_forms_need_others(self) -> Self:
+        if self.gather == "conv" and self.extent is None:
+            raise ValueError(
+                "gather='conv' needs an extent of 2, 4 or 8, but got extent=None: a convolution over the whole image "
+                "would fit images of a single size"
+            )
+        if self.at_start == "identity" and self.gather == "mean" and self.reduction is None:
+            raise ValueError(
+                "at_start='identity' needs parameters to start from: give gather='conv' or a reduction, "
+                "but got gather='mean' and reduction=None"
+            )
+        return self
 
 
 class ChannelOptions(BlockOptions):
@@ -153,6 +189,70 @@ class CoordinateOptions(BlockOptions):
     at_start: AtStart = "half"
 
 
+class ELAOptions(BlockOptions):
+    """Options of `ela`."""
+
+    kernel: OddInt = 7
+    mixed: PositiveInt = 1
+    norm_groups: PositiveInt | None = None
+    shared: bool = True
+    at_start: AtStart = "half"
+
+
+class StripOptions(BlockOptions):
+    """Options of `strip`."""
+
+    conv: bool = True
+    kernel: OddInt = 3
+    at_start: AtStart = "half"
+
+    @model_validator(mode="after")
+    def _identity_needs_a_convolution(self) -> Self:
+        if self.at_start == "identity" and not self.conv:
+            raise ValueError("at_start='identity' needs conv=True, whose weights start at zero, but got conv=False")
+        return self
+
+
+class EMAOptions(BlockOptions):
+    """Options of `ema`."""
+
+    groups: PositiveInt = 8
+    at_start: AtStart = "half"
+
+
+class SCSAOptions(BlockOptions):
+    """Options of `scsa`."""
+
+    heads: PositiveInt = 8
+    window: PositiveInt = 7
+    at_start: AtStart = "half"
+
+
+class LKAOptions(BlockOptions):
+    """Options of `lka`."""
+
+    kernel: PositiveInt = 21
+    dilation: PositiveInt = 3
+    at_start: StartWithoutSigmoid = "random"
+
+    @model_validator(mode="after")
+    def _the_second_kernel_has_a_middle(self) -> Self:
+        side = -(-self.kernel // self.dilation)
+        if side % 2 == 0:
+            raise ValueError(
+                f"kernel divided by dilation, rounded up, must be odd, but got kernel={self.kernel} and "
+                f"dilation={self.dilation}, which give {side}: try kernel={self.dilation * (side - 1)} or "
+                f"kernel={self.dilation * (side + 1)}"
+            )
+        return self
+
+
+class GRNOptions(BlockOptions):
+    """Options of `grn`."""
+
+    eps: PositiveFloat = 1e-6
+
+
 class TripletOptions(BlockOptions):
     """Options of `triplet`."""
 
@@ -201,6 +301,7 @@ class PackageBlock(NamedTuple):
 PACKAGE_BLOCKS = {
     "se": PackageBlock("squeeze_excite.SE", SEOptions, version=1),
     "eca": PackageBlock("eca.ECA", ECAOptions, version=1),
+    "gather_excite": PackageBlock("gather_excite.GatherExcite", GatherExciteOptions, version=1),
     "channel": PackageBlock("cbam.ChannelAttention", ChannelOptions, version=1),
     "spatial": PackageBlock("cbam.SpatialAttention", SpatialOptions, version=1),
     "cbam": PackageBlock("cbam.CBAM", CBAMOptions, version=1),
@@ -209,7 +310,13 @@ PACKAGE_BLOCKS = {
     "global_context": PackageBlock("global_context.GlobalContext", GlobalContextOptions, version=1),
     "simam": PackageBlock("simam.SimAM", SimAMOptions, version=1),
     "coordinate": PackageBlock("coordinate.CoordinateAttention", CoordinateOptions, version=1),
+    "ela": PackageBlock("strips.ELA", ELAOptions, version=1),
+    "strip": PackageBlock("strips.StripAttention", StripOptions, version=1),
+    "ema": PackageBlock("ema.EMA", EMAOptions, version=1),
+    "scsa": PackageBlock("scsa.SCSA", SCSAOptions, version=1),
     "triplet": PackageBlock("triplet.TripletAttention", TripletOptions, version=1),
+    "lka": PackageBlock("lka.LKA", LKAOptions, version=1),
+    "grn": PackageBlock("grn.GRN", GRNOptions, version=1),
     "se+spatial": PackageBlock("combination.SESpatial", CombinationOptions, version=1),
     "se+non_local": PackageBlock("combination.SENonLocal", CombinationOptions, version=1),
     "cbam+non_local": PackageBlock("combination.CBAMNonLocal", CombinationOptions, version=1),

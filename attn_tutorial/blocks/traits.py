@@ -136,5 +136,11 @@ def _name_places(heard: Tensor) -> str:
 def _name_channels(heard: Tensor) -> str:
     if heard.all():
         return "all"
-    reach = int((heard.nonzero() - len(heard) // 2).abs().max())
-    return f"within {reach}" if reach else "none"
+    middle, count = len(heard) // 2, int(heard.sum())
+    reach = int((heard.nonzero() - middle).abs().max())
+    if count == 2 * reach + 1:
+        return f"within {reach}" if reach else "none"
+    first = middle // count * count
+    if heard[first : first + count].all():
+        return f"its group of {count}"
+    return f"{count - 1} of {len(heard) - 1}"

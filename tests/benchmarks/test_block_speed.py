@@ -26,8 +26,20 @@ def test_every_twin_and_every_form_is_measured_in_both_layouts(benchmark):
     for shape in ("(2, 64, 10, 10)", "(2, 32, 3, 3)"):
         for layout in ("contiguous", "channels-last"):
             assert f"{shape}, {layout}; aim" in result.output
-    for name in ("se", "eca", "cbam", "non_local", "global_context", "coordinate"):
+    for name in (
+        "se",
+        "eca",
+        "cbam",
+        "non_local",
+        "global_context",
+        "coordinate",
+        "gather_excite",
+        "ela",
+        "strip",
+        "grn",
+    ):
         assert len(re.findall(rf"^{name} ÷ timm's +[\d.]+ +[\d.]+ +[\d.]+$", result.output, re.MULTILINE)) == 4
+    assert len(re.findall(r"^lka ÷ plain's +[\d.]+ +[\d.]+ +[\d.]+$", result.output, re.MULTILINE)) == 4
     for form in ("embedded", "gaussian", "dot", "concat"):
         assert result.output.count(f"non_local {form} ÷ by its map") == 4
         assert re.search(rf"^{form}( +[\d.]+){{5}}$", result.output, re.MULTILINE)  # with both memories

@@ -298,6 +298,230 @@ def test_triplet_attention_equals_its_definition():
     torch.testing.assert_close(block(x), (x * by_channels + x * by_rows + x * by_columns) / 3)
 
 
+def perceptron(layers, z):
+    """SE's W₂ relu(W₁ z) for one vector z, from two 1×1 convolutions."""
+    first, _, last = layers
+    return last.weight[:, :, 0, 0] @ torch.relu(first.weight[:, :, 0, 0] @ z + first.bias) + last.bias
+
+
+@pytest.mark.parametrize("reduction", [None, 2])
+@pytest.mark.parametrize("extent", [None, 2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (5, 6)], ids=str)
+def test_gather_excite_with_means_equals_its_definition(extent, reduction, size):
+    block, x = randomised("gather_excite", 4, extent=extent, reduction=reduction), features(2, 4, *size)
+    height, width = size
+    rows, columns = (1, 1) if extent is None else (-(-height // extent), -(-width // extent))
+    expected = torch.empty_like(x)
+    for row in range(height):
+        for column in range(width):
+            if extent is None:
+                summary = x.mean((2, 3))
+            else:  # of the square around every e-th place; the nearest one counts
+                i, j = row * rows // height * extent, column * columns // width * extent
+                square = x[:, :, max(i - extent + 1, 0) : i + extent, max(j - extent + 1, 0) : j + extent]
+                summary = square.mean((2, 3))
+            logits = summary if reduction is None else torch.stack([perceptron(block.mlp, z) for z in summary])
+            expected[:, :, row, column] = x[:, :, row, column] * torch.sigmoid(logits)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("reduction", [None, 2])
+@pytest.mark.parametrize(("extent", "layers"), [(2, 1), (4, 2), (8, 3)])
+def test_gather_excite_with_convolutions_equals_its_definition(extent, layers, reduction):
+    block = randomised("gather_excite", 4, extent=extent, gather="conv", reduction=reduction)
+    x = features(2, 4, 8, 16)
+    convs = [each for each in block.gather if isinstance(each, nn.Conv2d)]
+    norms = [each for each in block.gather if isinstance(each, nn.BatchNorm2d)]
+    assert len(convs) == len(norms) == layers
+    summaries = x
+    for depth, (conv, norm) in enumerate(zip(convs, norms, strict=True)):
+        around = nn.functional.pad(torch.relu(summaries) if depth else summaries, (1, 1, 1, 1))
+        rows, columns = summaries.shape[2] // 2, summaries.shape[3] // 2
+        summaries = torch.empty(2, 4, rows, columns, dtype=torch.float64)
+        for row in range(rows):
+            for column in range(columns):
+                square = around[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+                summaries[:, :, row, column] = (square * conv.weight[:, 0]).sum((2, 3))
+        summaries = norm(summaries)
+    if reduction:
+        flat = torch.relu(summaries).permute(0, 2, 3, 1).flatten(0, 2)
+        logits = torch.stack([perceptron(block.mlp, z) for z in flat])
+        summaries = logits.reshape(2, 8 // extent, 16 // extent, 4).permute(0, 3, 1, 2)
+    gates = torch.sigmoid(summaries).repeat_interleave(extent, 2).repeat_interleave(extent, 3)
+    torch.testing.assert_close(block(x), x * gates)
+
+
+def test_gather_excite_without_places_and_with_a_perceptron_is_se():
+    block, se = randomised("gather_excite", 8, reduction=2), build_block("se", 8, reduction=2).double()
+    for ours, theirs in zip(se.parameters(), block.mlp.parameters(), strict=True):
+        ours.data.copy_(theirs.reshape(ours.shape))
+    x = features(2, 8, 3, 5)
+    torch.testing.assert_close(block(x), se(x))
+
+
+def along(strip, conv):
+    """A convolution along a strip (C, length), by its definition, with zeros beyond both ends."""
+    channels, length = strip.shape
+    weight = conv.weight.reshape(channels, conv.weight.shape[1], -1)  # of a 1-D convolution, or a 2-D one of width 1
+    read, kernel = weight.shape[1:]
+    result = torch.zeros_like(strip)
+    for channel in range(channels):
+        first = channel // (channels // conv.groups) * read
+        for place in range(length):
+            for tap in range(kernel):
+                other = place + tap - kernel // 2
+                if 0 <= other < length:
+                    result[channel, place] += weight[channel, :, tap] @ strip[first : first + read, other]
+            if conv.bias is not None:
+                result[channel, place] += conv.bias[channel]
+    return result
+
+
+def normalised(x, norm):
+    """A group normalisation of (C, ...), by its definition."""
+    parts = x.reshape(norm.num_groups, -1)
+    spread = (parts - parts.mean(1, keepdim=True)).square().mean(1, keepdim=True)
+    shape = (-1, *[1] * (x.ndim - 1))
+    return ((parts - parts.mean(1, keepdim=True)) / (spread + norm.eps).sqrt()).reshape(x.shape) * norm.weight.reshape(
+        shape
+    ) + norm.bias.reshape(shape)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("mixed", [1, 4])
+@pytest.mark.parametrize("at_start", ["half", "identity"])
+def test_ela_equals_its_definition(shared, mixed, at_start):
+    block = randomised("ela", 8, kernel=5, mixed=mixed, norm_groups=2, shared=shared, at_start=at_start)
+    x, most = features(2, 8, 4, 6), 2 if at_start == "identity" else 1
+    (conv, norm), (other_conv, other_norm) = block.rows, block.columns or block.rows
+    assert (block.columns is None) == shared
+    for image in range(2):
+        rows = normalised(along(x[image].mean(2), conv), norm)
+        columns = normalised(along(x[image].mean(1), other_conv), other_norm)
+        gates = (most * torch.sigmoid(rows))[:, :, None] * (most * torch.sigmoid(columns))[:, None]
+        torch.testing.assert_close(block(x)[image], x[image] * gates)
+
+
+@pytest.mark.parametrize("conv", [True, False])
+def test_strips_equal_their_definition(conv):
+    block, x = randomised("strip", 4, conv=conv, kernel=3), features(2, 4, 5, 3)
+    for image in range(2):
+        rows, columns = x[image].mean(2), x[image].mean(1)
+        if conv:
+            rows, columns = along(rows, block.rows), along(columns, block.columns)
+        for row in range(5):
+            for column in range(3):
+                gate = torch.sigmoid(rows[:, row] + columns[:, column])
+                torch.testing.assert_close(block(x)[image, :, row, column], gate * x[image, :, row, column])
+
+
+def test_ema_equals_its_definition():
+    block, x = randomised("ema", 8, groups=2), features(2, 8, 4, 3)
+    mix, bias = block.strips.weight[:, :, 0, 0], block.strips.bias
+    for image in range(2):
+        for group in (slice(0, 4), slice(4, 8)):
+            part = x[image, group]
+            gated = torch.empty_like(part)
+            for row in range(4):
+                for column in range(3):
+                    of_row = torch.sigmoid(mix @ part[:, row].mean(1) + bias)
+                    of_column = torch.sigmoid(mix @ part[:, :, column].mean(1) + bias)
+                    gated[:, row, column] = part[:, row, column] * of_row * of_column
+            a = torch.stack([normalised(each[None], one_of(block.norm, i))[0] for i, each in enumerate(gated)])
+            around, b = nn.functional.pad(part, (1, 1, 1, 1)), torch.empty_like(part)
+            for row in range(4):
+                for column in range(3):
+                    square = around[:, row : row + 3, column : column + 3]
+                    b[:, row, column] = (block.conv.weight * square).sum((1, 2, 3)) + block.conv.bias
+            of_a, of_b = (torch.exp(each.mean((1, 2))) / torch.exp(each.mean((1, 2))).sum() for each in (a, b))
+            logits = sum(of_a[i] * b[i] + of_b[i] * a[i] for i in range(4))
+            torch.testing.assert_close(block(x)[image, group], part * torch.sigmoid(logits))
+
+
+def one_of(norm, channel):
+    """The group normalisation of a single channel of a norm that has one channel in each group."""
+    one = nn.GroupNorm(1, 1).double()
+    one.weight.data.copy_(norm.weight[channel])
+    one.bias.data.copy_(norm.bias[channel])
+    return one
+
+
+def test_one_of_emas_two_weightings_never_looks_at_the_image():
+    """The mean of a channel that was normalised by itself is its bias."""
+    block = randomised("ema", 8, groups=2)
+    for seed in range(3):
+        x = torch.randn(2, 8, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        means = block._of_strips(x.unflatten(1, (2, -1)).flatten(0, 1)).mean((2, 3))
+        torch.testing.assert_close(means, block.norm.bias.expand_as(means))
+
+
+@pytest.mark.parametrize(("size", "window"), [((4, 6), 2), ((14, 7), 7), ((3, 2), 7), ((5, 5), 2)], ids=str)
+def test_scsa_equals_its_definition(size, window):
+    block, x = randomised("scsa", 8, heads=2, window=window), features(2, 8, *size)
+    height, width = size
+    for image in range(2):
+        rows, columns = (
+            torch.cat([along(each[2 * i : 2 * i + 2], conv) for i, conv in enumerate(block.strips)])
+            for each in (x[image].mean(2), x[image].mean(1))
+        )
+        of_rows = torch.sigmoid(normalised(rows, block.norm_rows))
+        of_columns = torch.sigmoid(normalised(columns, block.norm_columns))
+        y = x[image] * of_rows[:, :, None] * of_columns[:, None]
+        corners = [(row, column) for row in range(0, height, window) for column in range(0, width, window)]
+        windows = torch.stack([y[:, i : i + window, j : j + window].mean((1, 2)) for i, j in corners], 1)  # C, N
+        tokens = normalised(windows, block.norm)
+        q, k, v = (each.weight[:, 0, 0] * tokens for each in (block.q, block.k, block.v))
+        for head in (range(4), range(4, 8)):
+            for channel in head:
+                scores = torch.stack([torch.exp(q[channel] @ k[other] / 2) for other in head])  # √4 channels a head
+                mixed = sum(score * v[other] for score, other in zip(scores, head, strict=True)) / scores.sum()
+                torch.testing.assert_close(block(x)[image, channel], torch.sigmoid(mixed.mean()) * y[channel])
+
+
+@pytest.mark.parametrize(("kernel", "dilation", "sides"), [(21, 3, (5, 7)), (9, 2, (3, 5)), (5, 1, (1, 5))])
+def test_lka_equals_its_definition(kernel, dilation, sides):
+    block, x = randomised("lka", 3, kernel=kernel, dilation=dilation), features(2, 3, 6, 5)
+    local, distant, mix = block.gate
+    assert (local.kernel_size[0], distant.kernel_size[0]) == sides
+
+    def depthwise(x, conv, apart):
+        result, reach = torch.zeros_like(x), conv.kernel_size[0] // 2
+        for row in range(x.shape[2]):
+            for column in range(x.shape[3]):
+                result[:, :, row, column] = conv.bias
+                for i in range(-reach, reach + 1):
+                    for j in range(-reach, reach + 1):
+                        there, across = row + i * apart, column + j * apart
+                        if 0 <= there < x.shape[2] and 0 <= across < x.shape[3]:
+                            weight = conv.weight[:, 0, i + reach, j + reach]
+                            result[:, :, row, column] += weight * x[:, :, there, across]
+        return result
+
+    hidden = depthwise(depthwise(x, local, 1), distant, dilation)
+    gate = torch.einsum("oc,bchw->bohw", mix.weight[:, :, 0, 0], hidden) + mix.bias[:, None, None]
+    torch.testing.assert_close(block(x), gate * x)
+
+
+def test_lka_reaches_as_far_as_the_kernel_it_stands_for():
+    """The first two convolutions see 4 + 18 places to each side of the middle: at least the 21 × 21 kernel."""
+    block = build_block("lka", 2).double()
+    x = torch.zeros(1, 2, 41, 41, dtype=torch.float64, requires_grad=True)
+    block.gate[1](block.gate[0](x))[0, 0, 20, 20].backward()
+    seen = (x.grad[0, 0] != 0).nonzero() - 20
+    assert seen.abs().max() == 2 + 9
+    assert (2 * seen.abs().max() + 1) >= 21
+
+
+def test_grn_equals_its_definition():
+    block, x = randomised("grn", 4, eps=0.5), features(2, 4, 3, 5)
+    for image in range(2):
+        norms = [sum(each**2 for each in channel.flatten()) ** 0.5 for channel in x[image]]
+        for channel in range(4):
+            share = norms[channel] / (sum(norms) / 4 + 0.5)
+            expected = block.gamma[channel] * share * x[image, channel] + block.beta[channel] + x[image, channel]
+            torch.testing.assert_close(block(x)[image, channel], expected)
+
+
 @pytest.mark.parametrize("name", ["se+spatial", "se+non_local", "cbam+non_local"])
 def test_a_combination_arranges_its_two_blocks_as_asked_for(name):
     block, x = randomised(name, 32), features(2, 32, 5, 4)

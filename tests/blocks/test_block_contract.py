@@ -47,6 +47,23 @@ VARIANTS = [
     ("coordinate", {"reduction": 2, "at_start": "identity"}),
     ("triplet", {}),
     ("triplet", {"kernel": 3, "at_start": "identity"}),
+    ("gather_excite", {}),
+    ("gather_excite", {"reduction": 4, "at_start": "identity"}),
+    ("gather_excite", {"extent": 2}),
+    ("gather_excite", {"extent": 8, "gather": "conv"}),
+    ("gather_excite", {"extent": 4, "gather": "conv", "reduction": 8, "at_start": "identity"}),
+    ("ela", {}),
+    ("ela", {"kernel": 5, "mixed": 2, "norm_groups": 2, "shared": False, "at_start": "identity"}),
+    ("strip", {}),
+    ("strip", {"conv": False}),
+    ("strip", {"kernel": 5, "at_start": "identity"}),
+    ("ema", {"groups": 2}),
+    ("ema", {"groups": 4, "at_start": "identity"}),
+    ("scsa", {"heads": 2}),
+    ("scsa", {"heads": 4, "window": 2, "at_start": "identity"}),
+    ("lka", {}),
+    ("lka", {"kernel": 9, "dilation": 2, "at_start": "identity"}),
+    ("grn", {}),
     ("se+spatial", {}),
     ("se+spatial", {"arrangement": "parallel", "at_start": "identity"}),
     ("se+non_local", {"reduction": 8}),
@@ -76,6 +93,12 @@ MAPS = {
     "simam": {"full"},
     "coordinate": {"full"},
     "triplet": {"full"},
+    "ela": {"full"},
+    "strip": {"full"},
+    "ema": {"full"},
+    "scsa": {"full", "channel"},
+    "lka": {"full"},
+    "grn": {"channel"},
     "non_local": {"pairwise"},
     "se+spatial": {"channel", "spatial"},
     "se+non_local": {"channel", "pairwise"},
@@ -130,7 +153,8 @@ def test_the_signature_of_a_class_shows_its_options_with_types_and_defaults(name
 def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape, training):
     block = build(name, options).train(training)
     x = features(shape)
-    if name == "bam" and training and len(x) == 1:
+    single = shape[0] == 1 and options.get("gather") == "conv" and max(shape[2:]) <= options["extent"]
+    if training and ((name == "bam" and len(x) == 1) or single):
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             block(x)
         return
@@ -140,7 +164,7 @@ def test_forward_equals_apply_attention_and_keeps_the_shape(name, options, shape
     # One image collects one mean at all its places. BatchNorm in training then magnifies what is left: rounding.
     alone = options.get("pairwise") == "uniform" and training and len(x) == 1
     assert_near(out, block.apply_attention(x, maps), 1e-4 if alone else 1e-5)
-    assert set(maps) == MAPS[name]
+    assert set(maps) == MAPS.get(name, {"full" if options.get("extent") else "channel"})  # of gather_excite
     for kind, each in maps.items():
         assert tuple(each.shape) == MAP_SHAPES["sub-sampled " * ("sub_sample" in options) + kind](*shape)
 
@@ -159,15 +183,15 @@ def test_a_given_map_replaces_the_blocks_own(name, options):
         kept = 0.5
     rest = given / x - 1 if options.get("fusion") == "scale" else given - kept * x
     torch.testing.assert_close(rest, rest[:1, :, :1, :1].expand_as(rest), atol=1e-5, rtol=1e-4)
-    assert ("global_context" in name or "non_local" in name) == bool(rest.abs().max() > 1e-3)
+    assert ("global_context" in name or "non_local" in name or name == "grn") == bool(rest.abs().max() > 1e-3)
     assert not torch.allclose(given, block(x), atol=1e-3)
 
 
 @variants
 def test_gradients_are_right(name, options):
-    block = build(name, {**options, **({"reduction": 2} if "reduction" in BLOCK_OPTIONS[name].model_fields else {})}, 6)
-    block = block.double().eval()
-    x = features((2, 6, 3, 2), torch.float64).requires_grad_()
+    reduced = "reduction" in BLOCK_OPTIONS[name].model_fields and name != "gather_excite"
+    block = build(name, {**options, **({"reduction": 2} if reduced else {})}, 8).double().eval()
+    x = features((2, 8, 3, 2), torch.float64).requires_grad_()
     parameters = tuple(block.parameters())
     assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters))
 
@@ -209,10 +233,12 @@ def test_compiled_equals_eager(name, options):
 
 @variants
 def test_exports_with_free_batch_and_size(name, options):
-    block, x = build(name, options).eval(), features()
+    # An export of strided convolutions that leave more than one summary serves only sizes that do so, too.
+    scale = 4 if options.get("gather") == "conv" else 1
+    block, x = build(name, options).eval(), features((2, CHANNELS, 6 * scale, 5 * scale))
     free = torch.export.Dim.DYNAMIC
     exported = torch.export.export(block, (x,), dynamic_shapes=({0: free, 2: free, 3: free},)).module()
-    other = features((5, CHANNELS, 4, 7))
+    other = features((5, CHANNELS, 4 * scale, 7 * scale))
     assert_near(exported(other), block(other))
 
 

@@ -101,6 +101,48 @@ MUTATIONS = {
         "in_float32(self.column, rows)",
         "blocks/test_block_algebra.py::test_coordinate_attention_equals_its_definition",
     ),
+    "gather_excite that counts the zeros beyond the border": (
+        "blocks/gather_excite.py",
+        "count_include_pad=False",
+        "count_include_pad=True",
+        "blocks/test_block_algebra.py::test_gather_excite_with_means_equals_its_definition",
+    ),
+    "ela without its norm": (
+        "blocks/strips.py",
+        "return nn.Sequential(conv, norm)",
+        "return nn.Sequential(conv, nn.Identity())",
+        "blocks/test_block_algebra.py::test_ela_equals_its_definition",
+    ),
+    "strip that multiplies rows and columns": (
+        "blocks/strips.py",
+        "sigmoid_gate(rows + columns,",
+        "sigmoid_gate(rows * columns,",
+        "blocks/test_block_algebra.py::test_strips_equal_their_definition",
+    ),
+    "ema whose branches weigh themselves": (
+        "blocks/ema.py",
+        "_weighed(b, a) + _weighed(a, b)",
+        "_weighed(a, a) + _weighed(b, b)",
+        "blocks/test_block_algebra.py::test_ema_equals_its_definition",
+    ),
+    "scsa whose channels read the features before the first gate": (
+        "blocks/scsa.py",
+        "self._of_channels(widened(x) * widened(full), x)",
+        "self._of_channels(widened(x), x)",
+        "blocks/test_block_algebra.py::test_scsa_equals_its_definition",
+    ),
+    "lka with a sigmoid": (
+        "blocks/lka.py",
+        '{"full": in_float32(self.gate, x)}',
+        '{"full": in_float32(self.gate, x).sigmoid()}',
+        "blocks/test_block_algebra.py::test_lka_equals_its_definition",
+    ),
+    "grn that divides by the largest norm": (
+        "blocks/grn.py",
+        "norms.mean(1, keepdim=True)",
+        "norms.amax(1, keepdim=True)",
+        "blocks/test_block_algebra.py::test_grn_equals_its_definition",
+    ),
     "triplet with one axis summarised twice": (
         "blocks/triplet.py",
         "self._gate(self.over_columns, x, 3)",

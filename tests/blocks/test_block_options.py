@@ -44,6 +44,24 @@ def test_defaults_are_filled_in():
         ("bam", {"combine": "mean"}, "combine must be 'sum', 'product' or 'max', but got 'mean'"),
         ("global_context", {"at_start": "half"}, "needs fusion='scale'.*'add'"),
         ("simam", {"lam": 0.0}, "lam must be greater than 0, but got 0.0"),
+        ("gather_excite", {"extent": 3}, "extent must be 2, 4 or 8, but got 3"),
+        ("gather_excite", {"gather": "conv"}, "gather='conv' needs an extent of 2, 4 or 8, but got extent=None"),
+        ("gather_excite", {"at_start": "identity"}, "give gather='conv' or a reduction, but got gather='mean'"),
+        ("ela", {"kernel": 4}, "'ela': kernel must be odd, but got 4"),
+        ("ela", {"kernel": 0}, "kernel must be greater than 0, but got 0"),
+        ("ela", {"shared": 1}, "shared must be a valid boolean, but got 1"),
+        ("strip", {"kernel": 2}, "'strip': kernel must be odd, but got 2"),
+        ("strip", {"conv": False, "at_start": "identity"}, "needs conv=True, .*but got conv=False"),
+        ("ema", {"factor": 8}, "groups.* but got 'factor'"),
+        ("ema", {"groups": 0}, "groups must be greater than 0, but got 0"),
+        ("scsa", {"window": 0}, "window must be greater than 0, but got 0"),
+        ("lka", {"kernel": 20, "dilation": 3, "at_start": "half"}, "at_start must be 'random' or 'identity'"),
+        (
+            "lka",
+            {"kernel": 18},
+            "must be odd, but got kernel=18 and dilation=3, which give 6: .*kernel=15 or kernel=21",
+        ),
+        ("grn", {"eps": 0.0}, "eps must be greater than 0, but got 0.0"),
         ("triplet", {"kernel": 5}, "kernel must be 3 or 7, but got 5"),
         ("se+spatial", {"order": "parallel"}, "arrangement, .*but got 'order'"),
         ("se+nonlocal", {}, "Did you mean 'se\\+non_local'"),
@@ -88,6 +106,28 @@ def test_fewer_channels_than_the_reduction_is_an_error(name, largest):
     with pytest.raises(ValueError, match=f"8 channels with reduction {largest + 1} "):
         build_block(name, 8, reduction=largest + 1)
     assert build_block(name, 8, reduction=largest)(torch.ones(2, 8, 3, 3)).shape == (2, 8, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "options", "message"),
+    [
+        ("gather_excite", 8, {"reduction": 16}, "8 channels with reduction 16 .*'gather_excite'.*from 1 to 8"),
+        ("ela", 12, {"norm_groups": 16}, "`norm_groups` of block 'ela' must divide .* but got 16 for 12 channels"),
+        ("ela", 12, {"mixed": 8}, "`mixed` of block 'ela' must divide .* but got 8 for 12 channels"),
+        ("ema", 8, {}, "'ema' must divide .* at least 2 in a group, but got 8 for 8 channels.*at most 4"),
+        ("ema", 12, {"groups": 5}, "but got 5 for 12 channels"),
+        ("scsa", 6, {"heads": 2}, "between four kinds of strips, .*a multiple of 4, but got 6"),
+        ("scsa", 12, {}, "between 8 heads, .*a multiple of 8, but got 12"),
+    ],
+)
+def test_channels_that_do_not_suit_the_groups_are_an_error(name, channels, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_block(name, channels, **options)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 17, 48])
+def test_ela_builds_for_every_number_of_channels(channels):
+    assert build_block("ela", channels)(torch.ones(1, channels, 1, 1)).shape == (1, channels, 1, 1)
 
 
 @pytest.mark.parametrize("name", BLOCK_NAMES)

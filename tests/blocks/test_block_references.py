@@ -1,10 +1,13 @@
 """The blocks against timm's, with copied weights, and against the published parameter counts."""
 
+import functools
+
 import pytest
 import timm.layers
 import torch
 from timm.layers.cbam import CbamModule
-from timm.layers.coord_attn import CoordAttn
+from timm.layers.coord_attn import CoordAttn, EfficientLocalAttn, StripAttn
+from timm.layers.grn import GlobalResponseNorm
 from torch import nn
 from torchvision.models import resnet50
 
@@ -126,6 +129,45 @@ def test_coordinate_attention_equals_timm(training):
     assert_same(ours, theirs, training)
 
 
+@pytest.mark.parametrize("extent", [None, 2, 4, 8])
+@pytest.mark.parametrize("shape", [(3, CHANNELS, 16, 8), (2, CHANNELS, 7, 5)], ids=str)
+def test_gather_excite_without_parameters_equals_timm(extent, shape):
+    """The only form that timm 1.0.31 builds."""
+    x = torch.randn(shape, dtype=torch.float64)
+    theirs = timm.layers.GatherExcite(CHANNELS, extent=extent or 0, use_mlp=False)
+    torch.testing.assert_close(build_block("gather_excite", CHANNELS, extent=extent)(x), theirs(x))
+
+
+def test_ela_equals_timm_without_its_activation(training):
+    ours = build_block("ela", CHANNELS, shared=False)
+    theirs = EfficientLocalAttn(CHANNELS, act_layer=nn.Identity, norm_layer=functools.partial(nn.GroupNorm, 16))
+    randomise_(theirs)
+    for (conv, norm), their_conv, their_norm in (
+        (ours.rows, theirs.conv_h, theirs.norm_h),
+        (ours.columns, theirs.conv_w, theirs.norm_w),
+    ):
+        copy_(conv.weight, their_conv.weight)
+        copy_norm_(norm, their_norm)
+    assert_same(ours, theirs, training)
+
+
+@pytest.mark.parametrize("conv", [True, False])
+def test_strip_equals_timm(training, conv):
+    ours, theirs = build_block("strip", CHANNELS, conv=conv), StripAttn(CHANNELS, use_conv=conv)
+    if conv:
+        copy_(ours.rows.weight, theirs.conv_h.weight)
+        copy_(ours.columns.weight, theirs.conv_w.weight)
+    assert_same(ours, theirs, training)
+
+
+def test_grn_equals_timm(training):
+    ours, theirs = build_block("grn", CHANNELS), GlobalResponseNorm(CHANNELS, channels_last=False)
+    randomise_(theirs)
+    copy_(ours.gamma, theirs.weight)
+    copy_(ours.beta, theirs.bias)
+    assert_same(ours, theirs, training)
+
+
 def bam_parameters(c, r, k):
     h = c // r
     return (2 * c * h + 3 * h + c) + (c * h + 3 * h + 2 * (9 * h * h + 3 * h) + h + 1)
@@ -147,6 +189,17 @@ def coordinate_parameters(c, r, k):
         ("global_context", {"pool": "avg"}, lambda c, r, k: 2 * c * c // r + c // r + c + 2 * c // r),
         ("simam", {}, lambda c, r, k: 0),
         ("coordinate", {}, coordinate_parameters),
+        ("gather_excite", {}, lambda c, r, k: 0),
+        ("gather_excite", {"reduction": 16}, lambda c, r, k: 2 * c * c // r + c + c // r),
+        ("gather_excite", {"extent": 8, "gather": "conv"}, lambda c, r, k: 3 * 11 * c),
+        ("ela", {}, lambda c, r, k: k * c + 2 * c),
+        ("ela", {"mixed": 8, "shared": False}, lambda c, r, k: 2 * (8 * k * c + 2 * c)),
+        ("strip", {"kernel": 5}, lambda c, r, k: 10 * c),
+        ("strip", {"conv": False}, lambda c, r, k: 0),
+        ("ema", {}, lambda c, r, k: 10 * (c // 8) ** 2 + 4 * (c // 8)),
+        ("scsa", {}, lambda c, r, k: 16 * c),
+        ("lka", {}, lambda c, r, k: c * c + 77 * c),
+        ("grn", {}, lambda c, r, k: 2 * c),
         ("triplet", {}, lambda c, r, k: 3 * (2 * k * k + 2)),
         ("se+spatial", {}, lambda c, r, k: 2 * c * c // r + c + c // r + 2 * k * k + 2),
         ("se+non_local", {}, lambda c, r, k: 2 * c * c // r + c + c // r + 2 * c * c + 5 * c // 2 + 2 * c),

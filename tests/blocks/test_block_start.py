@@ -6,7 +6,8 @@ import torch
 from attn_tutorial.blocks import BLOCK_OPTIONS, build_block
 
 GATES = [name for name, model in BLOCK_OPTIONS.items() if "at_start" in model.model_fields]
-IDENTITIES = [(name, {"at_start": "identity"}) for name in GATES] + [
+NEEDED = {"gather_excite": {"reduction": 16}}  # has no parameters otherwise
+IDENTITIES = [(name, {"at_start": "identity", **NEEDED.get(name, {})}) for name in GATES] + [
     ("spatial", {"at_start": "identity", "norm": False}),
     ("channel", {"at_start": "identity", "bias": True}),
     ("cbam", {"at_start": "identity", "order": "parallel"}),
@@ -17,6 +18,11 @@ IDENTITIES = [(name, {"at_start": "identity"}) for name in GATES] + [
     ("static_spatial", {"at_start": "identity", "cells": 4}),
     ("global_context", {"fusion": "scale"}),
     ("global_context", {"pool": "avg"}),
+    ("gather_excite", {"at_start": "identity", "extent": 4, "gather": "conv"}),
+    ("gather_excite", {"at_start": "identity", "extent": 2, "gather": "conv", "reduction": 8}),
+    ("ela", {"at_start": "identity", "shared": False}),
+    ("lka", {"at_start": "identity", "kernel": 9, "dilation": 2}),
+    ("grn", {}),
     ("se+spatial", {"at_start": "identity", "arrangement": "parallel"}),
     ("cbam+non_local", {"at_start": "identity", "arrangement": "parallel"}),
 ]
@@ -30,6 +36,7 @@ def features():
 def test_all_gates_have_the_choice():
     combinations = {"se+spatial", "se+non_local", "cbam+non_local"}
     gates = {"se", "eca", "channel", "spatial", "cbam", "coordinate", "triplet", "global_context"}
+    gates |= {"gather_excite", "ela", "strip", "ema", "scsa", "lka"}
     assert set(GATES) == gates | combinations | {"static_gate", "static_spatial"}
 
 
@@ -67,6 +74,13 @@ def test_an_identity_can_leave_its_start(name, options):
         ("simam", {}, 0.76),
         ("bam", {}, 1.51),
         ("random_gate", {}, 0.58),
+        ("gather_excite", {}, 0.5),
+        ("gather_excite", {"extent": 2}, 0.5),
+        ("ela", {}, 0.3),
+        ("strip", {}, 0.5),
+        ("ema", {}, 0.52),
+        ("scsa", {}, 0.18),
+        ("lka", {}, 0.1),
     ],
     ids=str,
 )
@@ -102,6 +116,22 @@ def test_non_local_without_zero_init_is_no_identity():
             [f"over_{axis}.1.{part}" for axis in ("channels", "rows", "columns") for part in ("weight", "bias")],
         ),
         ("non_local", {"pairwise": "uniform"}, ["norm.weight", "norm.bias"]),
+        ("gather_excite", {"reduction": 16, "at_start": "identity"}, ["mlp.2.weight", "mlp.2.bias"]),
+        (
+            "gather_excite",
+            {"extent": 2, "gather": "conv", "at_start": "identity"},
+            ["gather.1.weight", "gather.1.bias"],
+        ),
+        ("ela", {"at_start": "identity"}, ["rows.1.weight", "rows.1.bias"]),
+        ("strip", {"at_start": "identity"}, ["rows.weight", "columns.weight"]),
+        ("ema", {"at_start": "identity"}, ["norm.weight", "norm.bias", "conv.weight", "conv.bias"]),
+        (
+            "scsa",
+            {"at_start": "identity"},
+            ["norm_rows.weight", "norm_rows.bias", "norm_columns.weight", "norm_columns.bias", "v.weight"],
+        ),
+        ("lka", {"at_start": "identity"}, ["gate.2.weight", "gate.2.bias"]),
+        ("grn", {}, ["gamma", "beta"]),
         ("static_gate", {"at_start": "identity"}, ["logits"]),
         ("static_spatial", {"at_start": "identity"}, ["logits"]),
     ],

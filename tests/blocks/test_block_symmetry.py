@@ -18,6 +18,9 @@ PLACELESS = [
     ("global_context", {"reduction": 4}),
     ("global_context", {"reduction": 4, "pool": "avg", "fusion": "scale"}),
     ("simam", {}),
+    ("gather_excite", {}),
+    ("gather_excite", {"reduction": 8}),
+    ("grn", {}),
     ("se+non_local", {}),
     ("static_gate", {}),
     ("random_gate", {}),
@@ -29,6 +32,13 @@ PLACED = [
     ("cbam", {"order": "parallel", "kernel": 3}),
     ("bam", {"dilation": 1}),
     ("coordinate", {}),
+    ("gather_excite", {"extent": 2}),
+    ("ela", {}),
+    ("strip", {}),
+    ("strip", {"conv": False}),
+    ("ema", {}),
+    ("scsa", {}),
+    ("lka", {}),
     ("triplet", {"kernel": 3}),
     ("non_local", {"sub_sample": True}),
     ("non_local", {"sub_sample": True, "pairwise": "concat"}),
@@ -67,16 +77,27 @@ def test_permuting_places_matters_where_neighbours_rows_or_columns_count(name, o
     assert gap_between_permuting_before_and_after(name, options) > 1e-2
 
 
-def test_moving_whole_rows_and_columns_commutes_with_coordinate_attention_only():
-    """Why its permutations fail: the gates belong to rows and columns, wherever these are."""
+def test_moving_whole_rows_and_columns_commutes_where_strips_do_not_meet():
+    """Why permutations of places fail: the gates belong to rows and columns, wherever these are.
+
+    Without a convolution along the strips, that is.
+    """
     x = torch.randn(2, 32, 5, 4, dtype=torch.float64)
     rows, columns = torch.randperm(5), torch.randperm(4)
     gaps = {
-        name: (block(x[:, :, rows][..., columns]) - block(x)[:, :, rows][..., columns]).abs().max().item()
-        for name in ("coordinate", "spatial", "triplet")
-        for block in [away_from_the_start(name, {})]
+        (name, *options): (block(x[:, :, rows][..., columns]) - block(x)[:, :, rows][..., columns]).abs().max().item()
+        for name, options in (
+            ("coordinate", {}),
+            ("strip", {"conv": False}),
+            ("strip", {}),
+            ("ela", {}),
+            ("spatial", {}),
+            ("triplet", {}),
+        )
+        for block in [away_from_the_start(name, options)]
     }
-    assert gaps.pop("coordinate") < 1e-12
+    assert gaps.pop(("coordinate",)) < 1e-12
+    assert gaps.pop(("strip", "conv")) < 1e-12
     assert min(gaps.values()) > 1e-2
 
 
@@ -88,7 +109,13 @@ def test_which_blocks_take_channels_as_interchangeable():
         for name in BLOCK_NAMES
         for block in [away_from_the_start(name, {})]
     }
-    assert {name for name, gap in gaps.items() if gap < 1e-12} == {"spatial", "simam", "static_spatial", "identity"}
+    assert {name for name, gap in gaps.items() if gap < 1e-12} == {
+        "spatial",
+        "simam",
+        "static_spatial",
+        "identity",
+        "gather_excite",
+    }
     assert min(gap for gap in gaps.values() if gap > 1e-12) > 1e-3
 
 

@@ -26,7 +26,10 @@ def alternatives():
             if get_origin(field.annotation) is Literal:
                 choices = get_args(field.annotation)
             for choice in choices:
-                alone = name == "global_context" and choice == "half"  # needs fusion "scale", see below
+                # These need other options, see below.
+                alone = (name == "global_context" and choice == "half") or (
+                    name == "gather_excite" and choice in ("conv", "identity")
+                )
                 if choice != field.default and not alone:
                     yield name, {option: choice}
     yield "se", {"squeeze": "max", "gate": "relu"}
@@ -38,6 +41,10 @@ def alternatives():
     yield "non_local", {"pairwise": "dot", "scale": "none", "sub_sample": True}
     yield "non_local", {"pairwise": "concat", "sub_sample": True}
     yield "non_local", {"pairwise": "uniform", "sub_sample": True}
+    yield "gather_excite", {"extent": 4, "gather": "conv"}
+    yield "gather_excite", {"extent": 2, "gather": "conv", "reduction": 4, "at_start": "identity"}
+    yield "ela", {"mixed": 2, "shared": False, "norm_groups": 4, "at_start": "identity"}
+    yield "scsa", {"window": 2, "heads": 4}
     yield "static_spatial", {"cells": 3, "at_start": "identity"}
     yield "se+spatial", {"arrangement": "parallel", "at_start": "identity"}
     yield "cbam+non_local", {"arrangement": "parallel", "at_start": "identity"}
@@ -236,7 +243,9 @@ def test_a_gate_may_be_larger_than_float16(way):
     assert (out[:, :, 1:] == 0).all()
 
 
-@pytest.mark.parametrize("name", ["spatial", "bam", "non_local", "coordinate", "triplet"])
+@pytest.mark.parametrize(
+    "name", ["spatial", "bam", "non_local", "coordinate", "triplet", "ela", "ema", "scsa", "lka", "grn"]
+)
 def test_weights_and_statistics_in_float16_stay_so_and_are_trained(name):
     half = build(name, {}).half().train()
     single = again(half, torch.float32)

@@ -46,7 +46,7 @@ def test_features_can_be_taken_from_a_network_with_blocks(name):
     model(images)
     taken = create_feature_extractor(model, ["layer4"])(images)["layer4"]
     assert torch.equal(taken, seen[0])
-    if name not in ("identity", "non_local", "se+non_local", "cbam+non_local", "global_context"):
+    if name not in ("identity", "non_local", "se+non_local", "cbam+non_local", "global_context", "grn"):
         assert not torch.equal(taken, plain(images)["layer4"])
 
 
