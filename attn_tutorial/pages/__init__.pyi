@@ -9,6 +9,11 @@ from .answer import show_pooling as show_pooling
 from .answer import show_seen as show_seen
 from .answer import show_verdicts as show_verdicts
 from .block_results import show_block_results as show_block_results
+from .copies import show_copies as show_copies
+from .copies import show_copies_in_short as show_copies_in_short
+from .copies import show_ela_forms as show_ela_forms
+from .copies import show_kinds as show_kinds
+from .copies import show_reproductions as show_reproductions
 from .costs import cost_sentence as cost_sentence
 from .costs import gain_sentences as gain_sentences
 from .costs import read_gains as read_gains
