@@ -58,7 +58,7 @@ class Ledger:
         if self.folder.is_file():
             raise LedgerError(f"results must be a folder, new or with records, but got the file {folder}.")
         self._cache: dict[str, tuple[tuple[int, int], Record | None]] = {}
-        self._earlier: dict[str, Heading | None] = {}
+        self._earlier: dict[str, tuple[str, tuple[str, str]] | None] = {}
         self.left_out: dict[str, str] = {}
         """By file name: why files that were read so far cannot be used here."""
         self.answers_left_out: dict[str, str] = {}
@@ -98,15 +98,8 @@ class Ledger:
         """
         if self._path(run.run_id).exists():
             return run.run_id
-        split = run.spec.evaluation.split
-        return next(
-            (
-                name
-                for name, heading in self._of_schema_1().items()
-                if heading.training_id == run.run_id and heading.spec.evaluation.split == split
-            ),
-            run.run_id,
-        )
+        wanted = (run.run_id, run.spec.evaluation.split)
+        return next((name for name, test in self._of_schema_1().items() if test == wanted), run.run_id)
 
     def has_result(self, run: PlannedRun) -> bool:
         """Return whether a run needs no work: it is done and was tested on the plan's split, or it diverged."""
@@ -321,22 +314,26 @@ class Ledger:
         finally:
             path.unlink(missing_ok=True)
 
-    def _of_schema_1(self) -> dict[str, Heading]:
-        """Return the usable records of schema 1 by id. Each file is looked at once; only old files are read further."""
+    def _of_schema_1(self) -> dict[str, tuple[str, str]]:
+        """Return training and split of the usable records of schema 1, by id.
+
+        Each file is looked at once, and only old files are read further: ids take long to compute.
+        """
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for entry in os.scandir(self.folder):
                 if entry.name.endswith(".json") and entry.name not in self._earlier:
                     self._earlier[entry.name] = self._if_schema_1(Path(entry.path))
-        return {heading.run_id: heading for _, heading in sorted(self._earlier.items()) if heading}
+        return dict(found for _, found in sorted(self._earlier.items()) if found)
 
-    def _if_schema_1(self, path: Path) -> Heading | None:
+    def _if_schema_1(self, path: Path) -> tuple[str, tuple[str, str]] | None:
         try:
             with path.open("rb") as file:
                 if _SCHEMA_1 not in file.read(_HEAD):
                     return None
-            return read_record(path, Heading)
+            heading = read_record(path, Heading)
         except (Damaged, Foreign, OSError, LedgerError):
             return None
+        return heading.run_id, (heading.training_id, heading.spec.evaluation.split)
 
     def _read(self, path: Path) -> Record | None:
         """Return a record, or None with a warning where this version cannot use a file."""
