@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from attn_tutorial import __version__
+from attn_tutorial.cli.benchmark import benchmark, check_claims
 from attn_tutorial.cli.data import data as data_group
 from attn_tutorial.cli.network import blocks, train
 from attn_tutorial.cli.study import study as study_group
@@ -28,5 +29,5 @@ def main() -> None:
 
 
 # Under other names than those of their modules, which would no longer be found by `attn_tutorial.cli.data`.
-for command in (data_group, study_group, train, blocks):
+for command in (data_group, study_group, train, blocks, benchmark, check_claims):
     main.add_command(command)

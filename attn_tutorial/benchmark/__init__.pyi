@@ -1,0 +1,9 @@
+from .benchmark import benchmark as benchmark
+from .claim import Claim as Claim
+from .claim import Training as Training
+from .claim import read_claim as read_claim
+from .claim import read_claims as read_claims
+from .claim import write_claim as write_claim
+from .leaderboard import leaderboard as leaderboard
+from .reads import Reads as Reads
+from .result import Result as Result
