@@ -19,7 +19,7 @@ class EMA(AttentionBlock):
     share one map. W, norm and the convolution are the same for all groups.
 
     The norm has one channel in each of its groups. So each channel of a has its bias as its mean, whatever the image
-    is: s(a) is learned, but never looks at the image. This follows from the equations and the authors' code alike.
+    is: s(a) is learned, but never looks at the image. This is so in the authors' code, too.
 
     Parameters: with c = C / G channels in a group, c² + c (W), 9c² + c (convolution) and 2c (norm). Raises `ValueError`
     unless G divides C and leaves at least 2 channels in a group.

@@ -15,9 +15,9 @@ class GatherExcite(AttentionBlock):
 
     With extent None, gather(x) is the mean of each channel. With extent e, it is a grid of ⌈H/e⌉ × ⌈W/e⌉ summaries.
     Each one is the mean of a square of 2e − 1 places ("mean"), or comes from log₂(e) depthwise 3×3 convolutions of
-    stride 2, each with batch normalisation and a relu ("conv"; the last one has its relu only before f). A place has
-    the gate of the nearest summary. f is the identity without `reduction`, and else SE's W₂ relu(W₁ z), applied to each
-    summary.
+    stride 2, each with batch normalisation and a relu ("conv"; the last one has its relu only before f). Each
+    summary gates one cell of e × e places. f is the identity without `reduction`, and else SE's W₂ relu(W₁ z), applied
+    to each summary.
 
     The paper calls gather "mean" without f GE-θ⁻, gather "conv" without f GE-θ, and gather "conv" with f GE-θ⁺. Extent
     None, gather "mean" and a reduction are SE. At the image's border a mean takes the places that exist. A convolution

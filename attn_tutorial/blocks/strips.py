@@ -18,13 +18,13 @@ class ELA(AttentionBlock):
     channel keeps its own strip, unlike in coordinate attention. The paper's four sizes are T: kernel 5, norm_groups 32;
     B: kernel 7, norm_groups 16; S: kernel 5, mixed 8, norm_groups 16; L: kernel 7, mixed 8, norm_groups 16.
 
-    The equations name a convolution for rows and another one for columns. Most public code shares one convolution and
-    one norm between both, which is the default here.
+    Most public code shares one convolution and one norm between rows and columns, which is the default here. timm has
+    two of each. We found no code by the authors, and know the sizes from several copies that agree.
 
     Parameters: k·m·C + 2C, twice as many if not shared. Raises `ValueError` if m or the number of norm groups does not
     divide C.
 
-    Source: Xu, Wan, ELA: Efficient Local Attention for Deep Convolutional Neural Networks, 2024, section 3
+    Source: Xu, Wan, ELA: Efficient Local Attention for Deep Convolutional Neural Networks, 2024
     (arXiv 2403.01123).
 
     Args:
