@@ -7,6 +7,8 @@ from .costs import module_costs as module_costs
 from .costs import network_costs as network_costs
 from .explanations import explain as explain
 from .explanations import gain_remains as gain_remains
+from .looking import Looking as Looking
+from .looking import judge_looking as judge_looking
 from .outcomes import SEEN_COST as SEEN_COST
 from .outcomes import UNSEEN_COST as UNSEEN_COST
 from .outcomes import areas as areas

@@ -131,12 +131,17 @@ def hidden_results(study: Study, frame: pd.DataFrame) -> str | None:
     protocol = Protocol.load(study.protocol)
     if not protocol.covers(frame["preset"].iloc[0], frame["data"].iloc[0]):
         return None
-    stage = stage_of(protocol, frame)
-    if stage.done:
-        return None
+    try:
+        stage = stage_of(protocol, frame)
+    except InputError:  # no run was tested in the conditions of the outcome
+        why = f"No run was tested on {' and '.join(protocol.outcome)} at all severities."
+    else:
+        if stage.done:
+            return None
+        why = stage.sentence
     runs = frame.drop_duplicates(["variant", "seed"]).groupby("variant", sort=False).size()
     counts = ", ".join(f"{name} {count}" for name, count in runs.items())
-    return f"{stage.sentence} Until then the protocol shows numbers of runs only. Runs that are done: {counts}."
+    return f"{why} Until then the protocol shows numbers of runs only. Runs that are done: {counts}."
 
 
 def hidden_sd(

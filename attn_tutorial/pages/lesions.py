@@ -1,10 +1,10 @@
 """Parts of the page "Lesions": what a study's records say about what its networks' gates are worth."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from attn_tutorial.analysis.looking import LOOKED_AT, Looking, Word, judge_looking, of_places
 from attn_tutorial.analysis.outcomes import areas
 from attn_tutorial.analysis.statistics import LEAST_SEEDS, intervals, paired_differences
 from attn_tutorial.clutter.names import axis_of
@@ -37,6 +37,15 @@ _CLAIMS = {
     "no places": "It weighs no places, so it cannot be said to look",
 }
 _TOO_FEW = "too few seeds"
+_STATIC = ("static_gate", "static_spatial")
+"""Variants whose gates ignore the image; the first one that a study has is the control."""
+_BY_PROTOCOL: dict[Word, str] = {
+    "looks": "looks at the target",
+    "not shown": "is not shown to look",
+    "too few seeds": f"has too few seeds for a verdict, which needs {LEAST_SEEDS}",
+    "no places": "weighs no places, so it cannot look",
+    "not measured": "was not measured in every condition",
+}
 _LABELLED = {"other_same_class": "the canvas's own class", "other_class": "another class"}
 
 
@@ -51,6 +60,11 @@ def show_lesions_in_short(measured: Measured) -> None:
     """
     if measured.concluding:
         show_lines(filter(None, (_in_short(measured, section) for section in measured.sections)))
+        if measured.study.protocol is not None:
+            words = [looking.word for looking in judged(measured).values()]
+            verdicts = sum(word in ("looks", "not shown") for word in words)
+            if verdicts:
+                show_lines([f"By the protocol's rule, {words.count('looks')} of {verdicts} blocks look at the target."])
 
 
 def show_lesions(measured: Measured) -> None:
@@ -61,6 +75,9 @@ def show_lesions(measured: Measured) -> None:
 
     """
     show_sections(measured, _show_section)
+    if measured.study.protocol is not None:
+        show_lines(_protocol_lines(measured))
+        return
     few: dict[str, int] = {}
     for section in measured.sections:
         for frame in by_donors(lesion_frame(section.named)).values():
@@ -84,6 +101,12 @@ def show_lesion_tables(measured: Measured) -> None:
         measured: the runs whose lesions were measured.
 
     """
+    if measured.study.protocol is not None:
+        for variant, looking in judged(measured).items():
+            show_table(
+                looking_conditions(looking),
+                f"{measured.study.label(variant)}: the protocol's conditions, mean of {' and '.join(LOOKED_AT)}.",
+            )
     for section in measured.sections:
         for way, frame in by_donors(lesion_frame(section.named)).items():
             about = f" {_PILOTS_WAY}" if way == "label" else ""
@@ -93,7 +116,7 @@ def show_lesion_tables(measured: Measured) -> None:
                 f"{section.types}: harm in points of accuracy, with 95 % intervals.{about}",
             )
             claims = claim_table(measured, section, frame)
-            if set(claims["claim"]) - {_TOO_FEW}:
+            if measured.study.protocol is None and set(claims["claim"]) - {_TOO_FEW}:
                 show_table(
                     claims.rename(index=measured.study.label), f"{section.types}: the conditions of the claim.{about}"
                 )
@@ -123,16 +146,59 @@ def claim_table(measured: Measured, section: Section, frame: pd.DataFrame) -> pd
     planned = {run.variant for run in study.plan(section.held.preset, section.held.images, seeds=1)}
     compared = [name for name in study.comparisons[study.baseline] if name in study.family]
     hardest = table[(table["severity"] == table["severity"].max()) & table["variant"].isin(compared)]
+    static = next((name for name in _STATIC if name in study.variants), _STATIC[0])
     rows = {}
     for variant, harmed in hardest.groupby("variant", sort=False):
         name = str(variant)
         parts = _parts(frame, name, harmed.set_index("lesion"), places)
-        parts["better than a static gate"] = {"static_gate": _against(outcomes, name, "static_gate")}
+        parts["better than a static gate"] = {static: _against(outcomes, name, static)}
         wider = _wider(measured, name, planned)
         parts["better than a wider network"] = {control: _against(outcomes, name, control) for control in wider}
-        rows[name] = {"lesions": ", ".join(_tried_on(harmed["lesion"].tolist())), **_judge(parts)}
+        rows[name] = {"lesions": ", ".join(of_places(harmed["lesion"].tolist())), **_judge(parts)}
     columns = ["lesions", *_conditions(), "seeds", "claim"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("variant")
+
+
+def judged(measured: Measured) -> dict[str, Looking]:
+    """Judge the blocks under test by the protocol's rule, see `analysis.judge_looking`; without one not measured.
+
+    Args:
+        measured: the runs whose lesions were measured.
+
+    """
+    named = {record.run_id: (variant, record) for section in measured.sections for variant, record in section.named}
+    frames = [lesion_frame(section.named) for section in measured.sections if section.types in LOOKED_AT]
+    places = [localisation_frame(section.named) for section in measured.sections if section.types in LOOKED_AT]
+    if not frames:
+        return {}
+    lesions, maps = pd.concat(frames, ignore_index=True), pd.concat(places, ignore_index=True)
+    variants = dict.fromkeys(variant for variant, _ in named.values() if variant in measured.study.family)
+    found = {variant: judge_looking(lesions, maps, variant) for variant in variants}
+    return {variant: looking for variant, looking in found.items() if looking is not None}
+
+
+def looking_conditions(looking: Looking) -> pd.DataFrame:
+    """Return the conditions of a verdict: `mean`, `95 % interval` and `seeds`; "–" where one was not measured."""
+    rows = {
+        name: {"mean": "–", "95 % interval": "–", "seeds": 0, "above 0": "not measured"}
+        if found is None
+        else {
+            "mean": f"{found.mean:+.2f}",
+            "95 % interval": f"{found.low:+.2f} to {found.high:+.2f}",
+            "seeds": found.seeds,
+            "above 0": "yes" if found.above else "no",
+        }
+        for name, found in looking.conditions.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("condition")
+
+
+def _protocol_lines(measured: Measured) -> list[str]:
+    lines = []
+    for variant, looking in judged(measured).items():
+        missing = f" (missing: {', '.join(looking.missing)})" if looking.word == "not shown" else ""
+        lines.append(f"By the protocol, {measured.name(variant)} {_BY_PROTOCOL[looking.word]}{missing}.")
+    return lines
 
 
 _Parts = dict[str, dict[str, "pd.Series[Any] | None"]]
@@ -145,7 +211,7 @@ def _conditions() -> list[str]:
 
 def _parts(frame: pd.DataFrame, variant: str, harmed: pd.DataFrame, places: pd.DataFrame) -> _Parts:
     """Return what the claim needs of lesions and maps: by condition and lesion, a mean with its interval."""
-    tried = _tried_on(harmed.index.tolist())
+    tried = of_places(harmed.index.tolist())
     parts: _Parts = {
         _DO_HARM: {str(lesion): row for lesion, row in harmed.loc[tried].iterrows()},
         _MORE: {lesion: _rise(frame, variant, lesion) for lesion in tried},
@@ -177,14 +243,6 @@ def _said(parts: dict[str, "pd.Series[Any] | None"]) -> str:
     missing = [name for name, part in parts.items() if part is None]
     groups = {"not shown": failed, "not run": missing}
     return "; ".join(f"{words}: {', '.join(names)}" for words, names in groups.items() if names) or "yes"
-
-
-def _tried_on(lesions: Sequence[str]) -> list[str]:
-    """Return the lesions that a claim rests on: of several kinds of maps, those of the maps of places by themselves."""
-    whole = [name for name in ("other_same_class", "other_class", "other_clutter", "shuffle") if name in lesions]
-    shuffled = [name.removeprefix("shuffle ") for name in lesions if name.startswith("shuffle (")]
-    parts = [f"{name} {kind}" for kind in shuffled for name in ("other_clutter", "shuffle")]
-    return parts or whole
 
 
 def _rise(frame: pd.DataFrame, variant: str, lesion: str) -> "pd.Series[Any]":
@@ -230,7 +288,9 @@ def _show_section(measured: Measured, section: Section) -> None:
         lines = _of_labelled_donors(measured, frame) if way == "label" else []
         if axis_of(section.types) == "occlusion":
             lines.append("This clutter only occludes: by this page's rules no claim rests on it.")
-        show_lines([*lines, *_claims(measured, claim_table(measured, section, frame))])
+        if measured.study.protocol is None:
+            lines += _claims(measured, claim_table(measured, section, frame))
+        show_lines(lines)
 
 
 def _claims(measured: Measured, table: pd.DataFrame) -> list[str]:
@@ -286,8 +346,10 @@ def _in_short(measured: Measured, section: Section) -> str | None:
         f"In `{section.types}` clutter at severity {hardest['severity'].iloc[0]}, {', '.join(counts)} (95 % interval "
         "over seeds above 0)."
     )
+    if measured.study.protocol is not None:
+        return text
     claims = claim_table(measured, section, frame)["claim"]
-    judged = claims[claims != _TOO_FEW]
-    if len(judged):
-        text += f" The claim that a block looks holds for {(judged == 'holds').sum()} of {len(judged)} blocks."
+    decided = claims[claims != _TOO_FEW]
+    if len(decided):
+        text += f" The claim that a block looks holds for {(decided == 'holds').sum()} of {len(decided)} blocks."
     return text

@@ -142,6 +142,9 @@ def test_results_stay_hidden_until_stage_1_is_complete(study):
     assert hidden_results(backgrounds, ten) is None
     hole = ten[(ten["seed"] != 12) | (ten["variant"] != "spatial")]
     assert "5 of the first 6 seeds are complete" in hidden_results(backgrounds, hole)
+    for untested in (ten["types"] == "mosaic", (ten["types"] == "crowd") & (ten["severity"] == 0)):
+        said = hidden_results(backgrounds, ten[~untested])
+        assert said.startswith("No run was tested on mosaic and crowd at all severities. Until then"), said
 
 
 def test_only_the_study_with_the_protocol_hides_results(study):

@@ -430,3 +430,17 @@ def test_results_that_the_protocol_hides_are_not_shown(run, add, page):
     assert "**Clutter: " not in said
     assert not [caption for caption in shown if "Harm in points of" in caption or "minus elsewhere" in caption]
     assert "The runs behind the numbers on this page." not in shown
+
+
+def test_a_study_with_a_protocol_is_judged_by_its_rule(run, add, monkeypatch):
+    """Over the mean of both backgrounds, with the controls that the study has; not composition by composition."""
+    monkeypatch.setattr("attn_tutorial.pages.measured.visible", lambda study, ledger, held: held)
+    harms = {"spatial": (0.7, 1.0, today(WHOLE)), "se": (0.7, 0.0, today(WHOLE[:2])), "baseline": (0.6, 0.0, {})}
+    add(harms, seeds=4, compositions=COMPOSITIONS, study="backgrounds")
+    _, said, shown = run("lesions", study="backgrounds")
+    assert "By the protocol, spatial gate looks at the target." in said
+    assert "By the protocol, SE weighs no places, so it cannot look." in said
+    assert HOLDS not in said
+    (conditions,) = [frame for caption, frame in shown.items() if caption.startswith("spatial gate: the protocol's")]
+    assert set(conditions["above 0"]) == {"yes"}
+    assert not [caption for caption in shown if "conditions of the claim" in caption]
