@@ -54,7 +54,7 @@ def block_costs(names: Iterable[str], shapes: Mapping[str, Shape], rounds: int) 
     Args:
         names: the blocks' names, "se" among them.
         shapes: shapes (B, C, H, W) of features by a name for the reader.
-        rounds: number of timed rounds; the blocks take turns in each.
+        rounds: number of timed rounds; the blocks take turns in each, in an order that changes from round to round.
 
     Returns:
         a row for each block and shape; columns: `block`, `shape`, `parameters`, `kFLOP` (of one image, forward), `ms`
@@ -70,7 +70,7 @@ def block_costs(names: Iterable[str], shapes: Mapping[str, Shape], rounds: int) 
         modules[YARDSTICK] = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
         with thread_count(1):
-            seconds = seconds_in_turn(modules, x, rounds)
+            seconds = seconds_in_turn(modules, x, rounds, random.Random(0))
         for name, module in modules.items():
             rows.append(
                 {

@@ -1,5 +1,6 @@
 from .benchmark import benchmark as benchmark
 from .claim import Claim as Claim
+from .claim import ClaimError as ClaimError
 from .claim import Training as Training
 from .claim import read_claim as read_claim
 from .claim import read_claims as read_claims

@@ -29,6 +29,7 @@ SEEDS_WANTED = 3
 """A claim of fewer seeds says so, because one network says little about the next one."""
 _TOLERANCE = 1e-9
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+_Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 _Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _File = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*\.npz$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -71,7 +72,7 @@ class ClaimedImages(Part):
 
     name: str
     source: str
-    fingerprint: str
+    fingerprint: _Hash
     size: PositiveInt
     """Side of the target in pixels."""
     canvas: PositiveInt
@@ -97,8 +98,8 @@ class Claim(Part):
 
     schema_version: Literal[1] = 1
     name: _Text
-    by: str = ""
-    link: str = ""
+    by: _Line = ""
+    link: _Line = ""
     """Where the network or its code is."""
     images: ClaimedImages
     versions: dict[str, int]

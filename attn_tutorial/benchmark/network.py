@@ -20,6 +20,9 @@ KINDS = {".onnx": "ONNX", ".pt2": "torch.export", ".pt": "TorchScript", ".pth": 
 """Kinds of files by their ending."""
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class Network:
     """A network that can be tested."""
@@ -33,6 +36,8 @@ class Network:
     reads: Reads
     batch: int | None = None
     """The only batch size that it takes; None if it takes any."""
+    device: torch.device = CPU
+    """Where its input must be."""
 
 
 def as_network(network: nn.Module | str | Path | Any, reads: Reads | str | None, device: torch.device) -> Network:
@@ -77,7 +82,7 @@ def _of_module(module: nn.Module, kind: str, reads: Reads | None, device: torch.
         reads = PACKAGE if isinstance(module, ResNet) else UINT8
     if kind != "torch.export":  # such a program has no modes
         module.eval()
-    return Network(module.to(device), kind, weights_sha256(module), reads)
+    return Network(module.to(device), kind, weights_sha256(module), reads, device=device)
 
 
 def _of_file(path: Path, reads: Reads | None, device: torch.device) -> Network:

@@ -70,7 +70,7 @@ class Result:
             "accuracy in %, by severity",
             self.accuracies().round(1).to_string(),
             f"distraction cost in points, with 95 % intervals over {over}",
-            costs.drop(columns="over").round(2).to_string(),
+            costs.drop(columns="over").map("{:z.2f}".format).to_string(),
             *self.remarks,
         ]
         return "\n".join(parts)

@@ -41,7 +41,7 @@ def answers_of(
 
     Args:
         network: the network.
-        images: the test images, on the CPU or where the network is.
+        images: the test images; canvases are rendered where the network is.
         canvas: side of the canvas in pixels.
         positions: which images are tested, int64 (N,); all by default.
         progress: whether a progress bar shows how far it is, where there is a terminal or a notebook.
@@ -50,7 +50,8 @@ def answers_of(
         InputError: the network cannot read the canvases, has another number of classes, or gives NaN.
 
     """
-    every = torch.arange(len(images)) if positions is None else positions
+    images = images.to("cpu")
+    every = torch.arange(len(images)) if positions is None else positions.cpu()
     few = every[torch.isin(every, images.first(SECONDARY_IMAGES))] if len(images) > SECONDARY_IMAGES else every
     runner = _Runner(network, images, canvas)
     remarks = runner.try_out(every)
@@ -79,6 +80,7 @@ def answers_of(
 class _Runner:
     def __init__(self, network: Network, images: ImageSet, canvas: int):
         self._network, self._images, self._canvas = network, images, canvas
+        self._there = images.to(network.device)
 
     def logits(self, types: str, severity: int, positions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         clutter = Clutter(tuple(types.split("+")), severity, canvas=self._canvas)
@@ -91,6 +93,8 @@ class _Runner:
         part = positions[: self._network.batch or 8]
         first = self._checked(self._run(clutter, part), len(part), SEEN, SEVERITIES[-1])
         remarks = {}
+        if any(not torch.equal(self._run(clutter, part), first) for _ in range(_REPEATS)):
+            remarks["unsteady"] = ""
         if self._network.batch:
             remarks["batch"] = f"It takes batches of {self._network.batch} canvases only; the last one was filled up."
         else:
@@ -99,10 +103,9 @@ class _Runner:
             except InputError as error:
                 remarks["alone"] = f"It does not take a single canvas ({error})."
             else:
-                if not torch.allclose(alone.float(), first[:1].float(), rtol=1e-2, atol=1e-2):
+                same = torch.allclose(alone.float(), first[:1].float(), rtol=1e-2, atol=1e-2)
+                if not same and "unsteady" not in remarks:
                     remarks["alone"] = "Its answer to a canvas depends on the other canvases of the batch."
-        if any(not torch.equal(self._run(clutter, part), first) for _ in range(_REPEATS)):
-            remarks["unsteady"] = ""
         return remarks
 
     def spread(self, positions: Tensor) -> str:
@@ -123,7 +126,7 @@ class _Runner:
     def _run(self, clutter: Clutter, part: Tensor) -> Tensor:
         batch = self._network.batch
         chosen = part if not batch else part.repeat(-(-batch // len(part)))[:batch]
-        x = self._network.reads(clutter.render(self._images, chosen).canvas)
+        x = self._network.reads(clutter.render(self._there, chosen.to(self._network.device)).canvas)
         try:
             logits = self._network.run(x)
         except Exception as error:

@@ -29,7 +29,7 @@ def count_flops(function: Function, x: Tensor) -> int:
     # The counter does not know the CPU's attention kernel.
     on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter, torch.no_grad():
-        function(x)
+        function(x.detach())  # the counter follows gradients, which views of `x` do not have here
     return counter.get_total_flops()
 
 

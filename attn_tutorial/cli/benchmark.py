@@ -122,7 +122,7 @@ def check_claims(claims: Path, images: str, root: Path) -> None:
     """Check every claim in a folder, and print the table of all that are valid.
 
     Checked are the schema, the hashes of the answers, that the answers give the stated accuracies, and, where the
-    images are the claim's own, the labels. The exit status is 1 if a claim is left out.
+    images are the claim's own with targets of 24 pixels, the labels. The exit status is 1 if a claim is left out.
     """
     from attn_tutorial.benchmark import leaderboard, read_claims
     from attn_tutorial.datasets import load_images

@@ -63,5 +63,6 @@ from .tables import type_table as type_table
 from .tables import types_with_costs as types_with_costs
 from .traits import sight_table as sight_table
 from .traits import start_table as start_table
+from .traits import what_they_weigh as what_they_weigh
 from .unit import describe_unit_figure as describe_unit_figure
 from .unit import unit_figure as unit_figure

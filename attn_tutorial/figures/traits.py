@@ -31,6 +31,30 @@ def sight_table(names: Iterable[str], channels: int = 64) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("block")
 
 
+def what_they_weigh(sights: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the names of blocks in groups, by what they weigh, for tables that fit on a screen.
+
+    Args:
+        sights: what `sight_table` returned.
+
+    """
+    groups: dict[str, list[str]] = {
+        "channels": [],
+        "each number of the features": [],
+        "places, or pairs of places": [],
+        "nothing that they see": [],
+    }
+    for name, weighs in sights["weighs"].items():
+        if weighs == "nothing" or weighs.endswith("fixed"):
+            group = "nothing that they see"
+        elif "places" in weighs or "pairs" in weighs:
+            group = "places, or pairs of places"
+        else:
+            group = "each number of the features" if "each number" in weighs else "channels"
+        groups[group].append(str(name))
+    return {group: names for group, names in groups.items() if names}
+
+
 def start_table(names: Iterable[str], channels: int = 64) -> pd.DataFrame:
     """Lay out what each block does before training, by its defaults and with `at_start="identity"`.
 
@@ -42,13 +66,22 @@ def start_table(names: Iterable[str], channels: int = 64) -> pd.DataFrame:
     rows = {}
     for name in names:
         ratio, identity = start_of(name, channels)
-        choice = "at_start" in BLOCK_OPTIONS[name].model_fields
         rows[name] = {
             "output SD ÷ input SD": f"{ratio:.2f}",
             "the identity": _yes(identity),
-            'with at_start="identity"': _yes(start_of(name, channels, at_start="identity")[1]) if choice else "–",
+            'with at_start="identity"': _with_identity(name, channels),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("block")
+
+
+def _with_identity(name: str, channels: int) -> str:
+    """Say whether a block starts as the identity if asked for; "–" if it cannot be asked, with its other defaults."""
+    if "at_start" not in BLOCK_OPTIONS[name].model_fields:
+        return "–"
+    try:
+        return _yes(start_of(name, channels, at_start="identity")[1])
+    except ValueError:  # it has no parameters to start from
+        return "–"
 
 
 def _weighs(sight: Sight) -> str:

@@ -22,6 +22,7 @@ from .costs import show_costs as show_costs
 from .costs import show_gain_tables as show_gain_tables
 from .costs import show_gains as show_gains
 from .costs import time_sentences as time_sentences
+from .leaderboard import show_leaderboard as show_leaderboard
 from .lesions import show_lesion_tables as show_lesion_tables
 from .lesions import show_lesions as show_lesions
 from .lesions import show_lesions_in_short as show_lesions_in_short

@@ -14,6 +14,8 @@ PATTERNS = (
     "attn_tutorial/**/*.py",
     "attn_tutorial/**/*.yaml",
     "attn_tutorial/**/*.md",
+    "data/claims/**/*",
+    "data/networks/*",
     "data/results/**/*",
     "data/runs/**/*.json",
     "data/runs/audit-*.yaml",

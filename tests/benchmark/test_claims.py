@@ -96,6 +96,8 @@ def change(path, **changes):
         ({"training__types": ["fog"]}, "fog"),
         ({"name": " "}, "not a valid claim"),
         ({"better": True}, "unknown name"),
+        ({"link": "x" * 201}, "not a valid claim"),
+        ({"images__fingerprint": "mine"}, "not a valid claim"),
         ({"schema_version": 2}, "not a valid claim"),
     ],
 )
@@ -168,17 +170,20 @@ def test_the_leaderboard_keeps_images_and_trainings_apart(result, claimed, image
     one.claim("Another", folder, trained_on=["surround", "noise"], severities=[0, 1, 2], pretraining="ImageNet-1k")
     one.claim("Without clutter", folder)
     shutil.copy(claimed, folder / "official.json")
-    change(folder / "official.json", images__fingerprint="another", images__source="another archive")
+    change(folder / "official.json", images__fingerprint="a" * 64)
     found, left_out = read_claims(folder)
     assert not left_out
     tables = leaderboard(found)
-    assert sorted(len(table) for table in tables.values()) == [1, 1, 2]
+    assert sorted(len(table) for table in tables.values()) == [1, 1, 2], "the fingerprint alone tells images apart"
     (both,) = [table for table in tables.values() if len(table) == 2]
     costs = [float(each.split()[0]) for each in both["unseen cost"]]
     assert costs == sorted(costs)
     assert "Fewer than 3 seeds" in both.loc["Another", "remarks"]
     assert "Fewer" not in both.loc["My Netwörk, wide", "remarks"]
     assert {training for _, training in tables} >= {"no clutter"}
+    shutil.copy(folder / "another.json", folder / "copy.json")
+    (again,) = [table for table in leaderboard(read_claims(folder)[0]).values() if len(table) > 2]
+    assert list(again.index).count("Another") == 2, "two claims of one name are two rows"
 
 
 def test_the_commands_test_files_write_a_claim_and_check_it(tmp_path, tiny_cifar):

@@ -26,7 +26,9 @@ def test_the_sights_in_words(sights):
 
 
 def test_the_starts_in_words():
-    starts = start_table(["cbam", "simam", "global_context"])
+    starts = start_table(["cbam", "simam", "global_context", "gather_excite", "lka"])
+    assert list(starts.loc["gather_excite"]) == ["0.50", "no", "–"]
+    assert list(starts.loc["lka"])[1:] == ["no", "yes"]
     assert list(starts.loc["cbam"])[1:] == ["no", "yes"]
     assert list(starts.loc["simam"]) == ["0.76", "no", "–"]
     assert list(starts.loc["global_context"]) == ["1.00", "yes", "yes"]
