@@ -139,6 +139,7 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
     head = re.sub(r"<th(?= colspan)", '<th scope="colgroup"', head)
     head = re.sub(r"<th(?! scope)(?=[ >])", '<th scope="col"', head)
     body = body.replace("<th>", '<th scope="row">')
+    body = re.sub(r"<td>([^<]*)</td>", _wrapped_if_text, body)
     title = html.escape(caption)
     page = (
         f'<figure class="themed-table" style="margin:1em 0"><figcaption>{title}</figcaption>'
@@ -146,6 +147,13 @@ def show_table(frame: pd.DataFrame, caption: str) -> None:
         f"{head}<tbody>{body}</div></figure>"
     )
     display({"text/html": page, "text/plain": f"{caption}\n{frame.to_string()}"}, raw=True)
+
+
+def _wrapped_if_text(cell: re.Match[str]) -> str:
+    """Let a cell wrap that has a text of several words; numbers with their intervals stay on one line."""
+    text = cell[1]
+    words = re.findall(r"[^\W\d_]{3,}", text)
+    return f'<td class="text">{text}</td>' if len(text) > 40 or (len(text) > 20 and len(words) > 1) else cell[0]
 
 
 def _image(draw: Callable[[], Figure], theme: str, alt: str) -> str:

@@ -95,6 +95,14 @@ def test_a_table_has_a_caption_scopes_and_its_own_scroll_box(shown: list[dict[st
     assert page.count("<tr") == 3
 
 
+def test_texts_wrap_in_a_table_and_numbers_do_not(shown: list[dict[str, str]]) -> None:
+    texts = ["whole rows and columns", "+0.310 [+0.285, +0.335]", "none", "x" * 41]
+    looks.show_table(pd.DataFrame({"a": texts}), "Texts")
+    page = shown[0]["text/html"]
+    assert re.findall(r'<td class="text">([^<]*)</td>', page) == [texts[0], texts[3]]
+    assert re.findall(r"<td>([^<]*)</td>", page) == texts[1:3]
+
+
 def test_a_named_index_of_numbers_is_shown(shown: list[dict[str, str]]) -> None:
     looks.show_table(pd.DataFrame({"size": [8, 10]}, index=pd.RangeIndex(2, name="severity")), "Sizes")
     page = shown[0]["text/html"]
