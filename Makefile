@@ -13,7 +13,7 @@ export ATTN_TUTORIAL_CIFAR10 := $(if $(filter /% ~%,$(DATA)),$(DATA),$(CURDIR)/$
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html html-strict study data test lint soak bench clean
+.PHONY: help setup book html html-strict study data test lint soak bench gpu clean
 
 help:  ## List the targets
 	@echo "Attention in Clutter. make book: set up, run a quick ablation, build the book. make test: test everything."
@@ -67,6 +67,10 @@ bench: setup  ## Measure speeds, as ratios in one run
 	$(BIN)/python benchmarks/clutter.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/engine.py
+
+# Without setup: a machine with a GPU often has no network, but has a torch of its own.
+gpu:  ## On a machine with a GPU: checks, times of a step, then STUDY at PRESET; PYTHON=<python with torch>
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --study $(STUDY) --preset $(PRESET)
 
 clean:  ## Remove .venv and everything built; records in data/runs and downloads in data/raw stay
 	rm -rf .venv _build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis *.egg-info

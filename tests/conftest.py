@@ -16,6 +16,14 @@ from attn_tutorial.spec import SEEN, Images, RunSpec
 from attn_tutorial.study import PlannedRun, Study
 
 
+def pytest_collection_modifyitems(items):
+    """Skip, visibly, what needs a GPU where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU: make gpu runs it"))
+
+
 def _make_images(
     count: int = 60, split: str = "train", start: int = 0, masks: bool = False, side: int = 32
 ) -> ImageSet:

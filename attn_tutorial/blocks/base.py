@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from attn_tutorial.blocks.options import PACKAGE_BLOCKS, AtStart, BlockOptions, parse_options
 from attn_tutorial.blocks.tracing import leaf_in_traces
@@ -113,6 +114,17 @@ class AttentionBlock(nn.Module):
 def sigmoid_gate(logits: Tensor, at_start: AtStart) -> Tensor:
     """Return σ(logits) for "half", 2σ(logits) for "identity": 1/2 and exactly 1 where the logits are zero."""
     return 2 * torch.sigmoid(logits) if at_start == "identity" else torch.sigmoid(logits)
+
+
+def largest(x: Features) -> Tensor:
+    """Return the largest number of each channel, (B, C).
+
+    On CUDA the gradient of adaptive pooling differs from run to run, so another operation with the same result stands
+    in for it there.
+    """
+    if x.device.type == "cuda":
+        return x.flatten(2).max(2).values
+    return F.adaptive_max_pool2d(x, 1).flatten(1)
 
 
 def bottleneck(channels: int, reduction: int, bias: bool, at_start: AtStart) -> nn.Sequential:

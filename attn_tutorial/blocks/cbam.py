@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, largest, sigmoid_gate
 from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import CBAMOptions, ChannelOptions, SpatialOptions
 
@@ -42,7 +41,7 @@ class ChannelAttention(AttentionBlock):
         if self.chosen.pools != "max":
             summaries.append(mean(x, (2, 3)))
         if self.chosen.pools != "avg":
-            summaries.append(F.adaptive_max_pool2d(x, 1).flatten(1))
+            summaries.append(largest(x))
         logits = torch.stack([in_float32(self.mlp, z) for z in summaries]).sum(0)  # B, C
         return {"channel": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)[:, :, None, None]}
 

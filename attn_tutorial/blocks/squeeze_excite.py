@@ -3,9 +3,8 @@
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, sigmoid_gate
+from attn_tutorial.blocks.base import AttentionBlock, Features, Maps, bottleneck, largest, sigmoid_gate
 from attn_tutorial.blocks.float16 import as_gate, in_float32, mean
 from attn_tutorial.blocks.options import SEOptions
 
@@ -39,7 +38,7 @@ class SE(AttentionBlock):
     def attention(self, x: Features) -> Maps:
         """Return `channel`: one gate per channel, (B, C, 1, 1)."""
         self.check_input(x)
-        z = mean(x, (2, 3)) if self.chosen.squeeze == "avg" else F.adaptive_max_pool2d(x, 1).flatten(1)  # B, C
+        z = mean(x, (2, 3)) if self.chosen.squeeze == "avg" else largest(x)  # B, C
         logits = in_float32(self.mlp, z)[:, :, None, None]  # B, C, 1, 1
         if self.chosen.gate == "sigmoid":
             return {"channel": as_gate(sigmoid_gate(logits, self.chosen.at_start), x)}
