@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from attn_tutorial.analysis.outcomes import BASELINE, UNSEEN_COST, check_baseline, distraction_table
-from attn_tutorial.analysis.statistics import LEAST_SEEDS, paired_differences
+from attn_tutorial.analysis.statistics import LEAST_SEEDS, holm_adjusted, paired_differences
 from attn_tutorial.clutter.names import SEVERITIES
 from attn_tutorial.errors import InputError
 
@@ -167,11 +167,9 @@ def two_way(values: pd.DataFrame, family: Sequence[str], reference: str) -> pd.D
 
 def holm(p: pd.Series) -> pd.Series:
     """Return p values corrected by Holm's method over all of them, or NaN for all if one is NaN."""
-    from statsmodels.stats.multitest import multipletests
-
     if p.empty or p.isna().any():
         return p * np.nan
-    return pd.Series(multipletests(p, method="holm")[1], index=p.index)
+    return pd.Series(holm_adjusted(p), index=p.index)
 
 
 def _runs(frame: pd.DataFrame, types: Iterable[str]) -> pd.DataFrame:

@@ -2,14 +2,15 @@
 
 The functions take outcome frames (`areas`, `slopes`, `relative_clutter_error`) and return tidy frames. Intervals are
 Student's t over seeds, because a bootstrap over three to ten seeds covers too little. The tests come from scipy and
-statsmodels. With fewer seeds than `LEAST_SEEDS` there are intervals but no tests. With one seed, or with seeds that do
-not differ at all, there is no interval either (NaN).
+statsmodels; Holm's correction is here, see `holm_adjusted`. With fewer seeds than `LEAST_SEEDS` there are intervals but
+no tests. With one seed, or with seeds that do not differ at all, there is no interval either (NaN).
 """
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from attn_tutorial.analysis.outcomes import BASELINE, areas, check_baseline, check_kinds, relative_clutter_error, slopes
@@ -258,12 +259,25 @@ def _welch(published: pd.Series, own: pd.Series, margin: float) -> tuple[float, 
     return low, high, max(above, below) if fewest >= LEAST_SEEDS else np.nan
 
 
-def _holm(p: pd.Series, family: list[str]) -> pd.Series:
-    from statsmodels.stats.multitest import multipletests
+def holm_adjusted(p: Sequence[float] | pd.Series) -> NDArray[np.float64]:
+    """Return p values after Holm's correction, in their order.
 
+    `statsmodels` has the same, but collects garbage in each call, which takes half a second in a large process.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics, 1979.
+    """
+    values = np.asarray(p, dtype=float)
+    order = values.argsort(kind="stable")
+    steps = np.arange(len(values), 0, -1) * values[order]
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return corrected
+
+
+def _holm(p: pd.Series, family: list[str]) -> pd.Series:
     if p.reindex(family).notna().sum() == 0:
         return p * np.nan
-    corrected = multipletests(p.reindex(family).fillna(1.0), method="holm")[1]
+    corrected = holm_adjusted(p.reindex(family).fillna(1.0))
     return pd.Series(corrected, index=family).reindex(p.index).where(p.notna())
 
 

@@ -9,8 +9,9 @@ from attn_tutorial.blocks import BLOCK_NAMES, BLOCK_OPTIONS, build_block
 
 POSITIONS = ("standard", "pre", "post", "identity")
 SMALL = {"reduction": 4}
+NEEDED = {"gather_excite": {"reduction": 4}}  # it has no parameters otherwise
 IDENTITIES = [
-    (name, {"at_start": "identity"} if "at_start" in model.model_fields else {})
+    (name, {"at_start": "identity", **NEEDED.get(name, {})} if "at_start" in model.model_fields else {})
     for name, model in BLOCK_OPTIONS.items()
     if name not in ("bam", "simam", "random_gate")
 ]

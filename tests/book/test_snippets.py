@@ -48,7 +48,7 @@ YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.timeout(600)
-def test_the_commands_of_the_page_on_reruns_run_as_they_stand(tmp_path):
+def test_the_commands_of_the_page_on_reruns_run_as_they_stand(tmp_path, lent_images):
     page = (BOOK / "rerun.md").read_text(encoding="utf-8")
     # A project's folder whose ledger is empty; the published table needs CIFAR-10, and is tried where that is at hand.
     for name in ("_config.yml", "pyproject.toml", "notebooks"):

@@ -318,11 +318,12 @@ def test_every_block_has_its_lesions_and_the_network_stays_as_it_is(block, test_
     groups = groups_of(test_images, 20, Clutter(severity=3))
     others = groups_of(train, 20, Clutter(severity=3))
     rows = harms(model, groups, others)
-    shuffled = () if block in ("se", "eca", "channel", "static_gate", "random_gate") else ("shuffle",)
+    placeless = ("se", "eca", "channel", "gather_excite", "grn", "static_gate", "random_gate")
+    shuffled = () if block in placeless else ("shuffle",)
     expected = [] if block == "identity" else ["none", *(each for each in LESIONS if each in NO_SHUFFLE + shuffled)]
     whole = [row["lesion"] for row in rows if "(" not in row["lesion"]]
     assert whole == expected
-    assert (len(rows) > len(whole)) == (block in ("cbam", "se+spatial", "se+non_local", "cbam+non_local"))
+    assert (len(rows) > len(whole)) == (block in ("cbam", "scsa", "se+spatial", "se+non_local", "cbam+non_local"))
     assert all(row["low"] <= row["harm"] <= row["high"] for row in rows)
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -49,7 +49,7 @@ def cells(chapter, kind):
 
 
 @pytest.fixture
-def run(make_images, monkeypatch, tmp_path):
+def run(make_images, monkeypatch, tmp_path, lent_images):
     """Runs a chapter's cells on small images without any record, with parameters given as papermill gives them."""
     bank = make_images(40, "bank", start=200, side=24)
     images = {

@@ -57,7 +57,7 @@ def small_sets(make_images):
 
 
 @pytest.fixture
-def run(small_sets, monkeypatch, tmp_path):
+def run(small_sets, monkeypatch, tmp_path, lent_images):
     """Runs a chapter's cells on small images, all or as far as one that contains a text.
 
     Returns the chapter's names, with what it said and the tables it showed.

@@ -19,7 +19,7 @@ SHORT = {"data": "shapes", "samples": 128, "canvases": 20, "study": "main"}
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(monkeypatch, tmp_path, lent_images):
     """Runs a page's cells without the published records; returns its names, what it says and shows, by caption.
 
     A figure's caption has its title before it.
@@ -408,7 +408,6 @@ def test_a_wrong_parameter_stops_the_page(run, page, given, message):
 def test_only_the_largest_preset_of_the_published_records_is_shown(run, add, tmp_path, page):
     add(LOOKS, seeds=2)
     add({name: LOOKS[name] for name in ("baseline", "cbam")}, seeds=1, preset="full-cpu")
-    (tmp_path / "data").mkdir()
     (tmp_path / "runs").rename(tmp_path / "data" / "results")
     _, said, shown = run(page, results=None)
     assert "preset full-cpu.**" in said

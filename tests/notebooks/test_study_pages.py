@@ -28,7 +28,7 @@ def _close():
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(monkeypatch, tmp_path, lent_images):
     """Runs a page's cells in a project whose ledgers are made up, and returns its texts, and tables by caption."""
     texts, shown = [], {}
     shows = {
