@@ -41,12 +41,32 @@ def missing_packages() -> list[str]:
     return [package for name, package in NEEDED.items() if find_spec(name) is None]
 
 
-def check_machine() -> None:
-    """Stop with one message if something is missing: a package, a newer torch, or the GPU."""
+def check_packages() -> None:
+    """Stop with one message if a package is missing."""
     if missing := missing_packages():
         raise click.UsageError(
             f"these packages are missing: {', '.join(missing)}. Install them with: pip install {' '.join(missing)}"
         )
+
+
+def check_names(study: str, preset: str, images: str | None) -> None:
+    """Stop with one message if the study of step 3 could not start: it would fail after all the other steps."""
+    from attn_tutorial.datasets.names import DATASETS
+    from attn_tutorial.errors import InputError
+    from attn_tutorial.study import Study
+    from attn_tutorial.study.presets import Preset
+
+    try:
+        Study.load(study)
+        Preset.load(preset)
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+    if images and images not in (*DATASETS, "auto") and not Path(images).expanduser().exists():
+        raise click.UsageError(f"--data must be a folder or archive of CIFAR-10, but {images} does not exist.")
+
+
+def check_machine() -> None:
+    """Stop with one message if torch is too old, or finds no GPU."""
     import torch
 
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
@@ -131,11 +151,15 @@ def step_times(device_name: str, rounds: int, steps: int, backbones: dict[str, d
 @click.option("--preset", default="quick", show_default=True, help="Its preset, such as full.")
 @click.option("--data", "images", help="CIFAR-10: a folder or archive. By default the preset chooses.")
 @click.option("--results", default="data/gpu-runs", show_default=True, help="Folder of the study's records.")
-@click.option("--rounds", default=7, show_default=True, help="Rounds of the times; medians are printed.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds of the times; medians are printed."
+)
 @click.option(
     "--only", type=click.Choice(["checks", "times", "study"]), multiple=True, help="Only this part; may be repeated."
 )
 def main(study: str, preset: str, images: str | None, results: str, rounds: int, only: tuple[str, ...]) -> None:
+    check_packages()
+    check_names(study, preset, images)
     check_machine()
     import torch
 
@@ -150,7 +174,9 @@ def main(study: str, preset: str, images: str | None, results: str, rounds: int,
     if "study" in parts:
         command = "import sys; from attn_tutorial.cli import main; sys.exit(main())"
         words = ["study", "run", study, "--preset", preset, "--device", "cuda", "--results", results]
-        words += ["--data", images] if images else []
+        # The command runs in the repository's folder, so a path must not be about this one.
+        place = Path(images or "").expanduser()
+        words += ["--data", str(place.absolute()) if place.exists() else str(images)] if images else []
         done = subprocess.run([sys.executable, "-c", command, *words], cwd=ROOT, check=False)
         failed = failed or done.returncode != 0
         print(f"The records are in {results}. Copy the folder home, and join it with your others by:")

@@ -11,6 +11,7 @@ from attn_tutorial.benchmark.result import Result
 from attn_tutorial.benchmark.testing import answers_of
 from attn_tutorial.datasets import ImageSet, load_images
 from attn_tutorial.errors import InputError
+from attn_tutorial.training.machine import choose_device
 
 
 def benchmark(
@@ -47,14 +48,15 @@ def benchmark(
             for others. ONNX files that read floats have no default.
         canvas: side of the canvas in pixels.
         size: side of the target in pixels, where `images` is a name: 16, 24 or 32.
-        device: where networks and canvases are, such as "cuda".
+        device: where networks and canvases are: "cpu", "cuda", "mps", or "auto" for the first that is there.
         root: the data folder, where `images` is a name.
         source: folder or archive of CIFAR-10, see `load_images`.
         count: how many images to test, for a quick look; by default all.
         progress: whether to show a progress bar.
 
     Raises:
-        InputError: the network cannot be used: another number of classes, NaN, another input; the message says which.
+        InputError: the network cannot be used: another number of classes, NaN, another input; or two networks of the
+            list are the same; or another value cannot be used. The message says which.
 
     """
     networks = list(network) if isinstance(network, list | tuple) else [network]
@@ -64,8 +66,15 @@ def benchmark(
     if not isinstance(test, ImageSet) or test.split != "test":
         given = f"the split {test.split!r}" if isinstance(test, ImageSet) else type(test).__name__
         raise InputError(f"`images` must be a name, or the split 'test' of an image set, but got {given}.")
-    place = torch.device(device)
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+        raise InputError(f"`count` must be a whole number of images, or None for all, but got {count!r}.")
+    place = _place(device)
     ready = [as_network(each, reads, place) for each in networks]
+    if len({each.sha256 for each in ready}) < len(ready):
+        raise InputError(
+            "`network` must be a list of different networks, but two of it have the same weights or are the same file. "
+            "Give each training once: the interval over seeds would be too narrow."
+        )
     if len({(each.kind, each.reads) for each in ready}) > 1:
         raise InputError("all networks of one test must be of one kind and read the same, but these differ.")
     positions = None if count is None else test.first(count)
@@ -79,3 +88,12 @@ def benchmark(
         images=about | {"size": test.images.shape[1], "canvas": canvas, "count": len(test) if count is None else count},
         remarks=tuple(dict.fromkeys(remark for each in tested for remark in each.remarks)),
     )
+
+
+def _place(device: str | torch.device) -> torch.device:
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"`device` must be the name of a device, such as cpu or cuda, but got {device!r}.")
+    if isinstance(device, str):
+        return choose_device(device)
+    choose_device(device.type)
+    return device

@@ -1,7 +1,11 @@
 """Networks of any origin as one kind of thing: a function from input to logits, with a hash that names it."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +22,13 @@ from attn_tutorial.training.model import weights_sha256
 
 KINDS = {".onnx": "ONNX", ".pt2": "torch.export", ".pt": "TorchScript", ".pth": "TorchScript", ".ts": "TorchScript"}
 """Kinds of files by their ending."""
-
-
+LARGEST_BATCH = 1000
+"""The largest batch for which a network may be exported: all its canvases are in memory at once."""
+_CODE = (b"constants/opaque_obj", b"constants/custom_obj", b"/aotinductor/")
+"""In a file of `torch.export`, the places of what runs code when it is loaded."""
+_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])")
+"""In an ONNX file, what stands before the name of a second file with weights: the number of its bytes."""
 CPU = torch.device("cpu")
 
 
@@ -32,7 +41,7 @@ class Network:
     kind: str
     """"module", or the kind of its file: "ONNX", "torch.export" or "TorchScript"."""
     sha256: str
-    """Of the file; of a module, of its weights."""
+    """Of the file, and of the files with its weights where an ONNX file has some; of a module, of its weights."""
     reads: Reads
     batch: int | None = None
     """The only batch size that it takes; None if it takes any."""
@@ -82,11 +91,18 @@ def _of_module(module: nn.Module, kind: str, reads: Reads | None, device: torch.
         reads = PACKAGE if isinstance(module, ResNet) else UINT8
     if kind != "torch.export":  # such a program has no modes
         module.eval()
-    return Network(module.to(device), kind, weights_sha256(module), reads, device=device)
+    try:
+        return Network(module.to(device), kind, weights_sha256(module), reads, device=device)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"`network` must have weights that can be moved to {device} and hashed, but they cannot be ({reason}). "
+            "Call a lazy module once, give one of device meta its weights, or export the network to ONNX."
+        ) from None
 
 
 def _of_file(path: Path, reads: Reads | None, device: torch.device) -> Network:
-    kind = KINDS.get(path.suffix)
+    kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise InputError(
             f"a network's file must end in {', '.join(KINDS)}, but got {str(path)!r}. Export the network to ONNX, or "
@@ -94,24 +110,64 @@ def _of_file(path: Path, reads: Reads | None, device: torch.device) -> Network:
         )
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} must be a file that can be read, but is not ({error.strerror}).") from None
-    digest = hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError) as error:  # ValueError: the path contains a null character
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} must be a file that can be read, but is not ({reason}).") from None
+    digest = hashlib.sha256(content)
     if kind == "ONNX":
-        return replace(_onnx(path, content, reads), sha256=digest)
+        network = _onnx(path, reads)
+        for each in _files_of_weights(path, content):
+            digest.update(hashlib.sha256(each.read_bytes()).digest())
+        return replace(network, sha256=digest.hexdigest())
     try:
-        loaded = torch.export.load(path).module() if kind == "torch.export" else torch.jit.load(path, device)
+        if kind == "torch.export":
+            if any(part in content.lower() for part in _CODE):
+                raise InputError("it contains Python objects or compiled code, which could run anything")
+            with _no_code():
+                loaded = torch.export.load(path).module()
+        else:
+            loaded = torch.jit.load(path, device)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{path} must be a network that {'torch.export.save' if kind == 'torch.export' else 'torch.jit.save'} "
             f"wrote, but it cannot be loaded ({reason}). Files of weights alone (state_dict) contain no network: build "
             "it in Python and give the module to attn_tutorial.benchmark.benchmark."
         ) from None
-    return replace(_of_module(loaded, kind, reads, device), sha256=digest)
+    return replace(_of_module(loaded, kind, reads, device), sha256=digest.hexdigest())
 
 
-def _onnx(path: Path, content: bytes, reads: Reads | None) -> Network:
+@contextlib.contextmanager
+def _no_code() -> Iterator[None]:
+    """Keep `torch.export.load` from running a pickled file's code, and from logging how it failed.
+
+    Example inputs that are more than tensors make it load them again without `weights_only`, which runs any code.
+    """
+    before, silenced = os.environ.get(_WEIGHTS_ONLY), logging.root.manager.disable
+    os.environ[_WEIGHTS_ONLY] = "1"
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(silenced)
+        if before is None:
+            del os.environ[_WEIGHTS_ONLY]
+        else:
+            os.environ[_WEIGHTS_ONLY] = before
+
+
+def _files_of_weights(path: Path, content: bytes) -> list[Path]:
+    """Return the files beside an ONNX file in which it has weights, in the order of their names."""
+    names = set()
+    for found in _LOCATION.finditer(content):
+        *low, high = found[1]
+        length = high if not low else low[0] - 128 + 128 * high
+        names.add(content[found.end() : found.end() + length])
+    files = [path.parent / os.fsdecode(name) for name in sorted(names) if name and b"\0" not in name]
+    return [each for each in files if each.is_file()]
+
+
+def _onnx(path: Path, reads: Reads | None) -> Network:
     if find_spec("onnxruntime") is None:
         raise InputError(
             "ONNX files need the package onnxruntime, which is not installed. Install it with: pip install onnxruntime"
@@ -148,4 +204,9 @@ def _onnx(path: Path, content: bytes, reads: Reads | None) -> Network:
         return torch.from_numpy(logits)
 
     batch = canvas.shape[0]
+    if isinstance(batch, int) and not 1 <= batch <= LARGEST_BATCH:
+        raise InputError(
+            f"{path} must take batches of 1 to {LARGEST_BATCH:,} canvases, but takes {batch:,}. Export it with a free "
+            "batch size."
+        )
     return Network(run, "ONNX", "", reads, batch if isinstance(batch, int) else None)

@@ -3,14 +3,16 @@
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from attn_tutorial.spec import Part
 
-Colours = tuple[float, float, float]
-Deviations = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Colours = tuple[_Number, _Number, _Number]
+Deviations = tuple[_Deviation, _Deviation, _Deviation]
 
 
 class Reads(Part):

@@ -21,6 +21,8 @@ COMPOSITIONS = (*BACKGROUND, *OCCLUSION_TYPES)
 SECONDARY_IMAGES = 2000
 """Number of images on which the other compositions are tested."""
 _BATCH = 250
+_REASON = 300
+"""The most characters of another program's error that a message or a remark repeats."""
 _REPEATS = 3
 
 
@@ -33,7 +35,7 @@ class Tested:
     """Whatever makes the answers doubtful, each as a sentence."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: some networks need gradients of their own, or keep what they computed
 def answers_of(
     network: Network, images: ImageSet, canvas: int, positions: Tensor | None = None, progress: bool = True
 ) -> Tested:
@@ -125,22 +127,34 @@ class _Runner:
 
     def _run(self, clutter: Clutter, part: Tensor) -> Tensor:
         batch = self._network.batch
-        chosen = part if not batch else part.repeat(-(-batch // len(part)))[:batch]
-        x = self._network.reads(clutter.render(self._there, chosen.to(self._network.device)).canvas)
+        x = self._network.reads(clutter.render(self._there, part.to(self._network.device)).canvas)
+        if batch:
+            x = x.repeat(-(-batch // len(part)), 1, 1, 1)[:batch]
+        shape = tuple(x.shape)
         try:
             logits = self._network.run(x)
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = "".join(each if each.isprintable() else " " for each in reason[:_REASON])
             raise InputError(
-                f"the network must read {x.dtype} of shape {tuple(x.shape)}, but stopped with: {reason}. See `reads`: "
-                "it says which numbers, and of which side, the network gets."
+                f"the network must read {x.dtype} of shape {shape}, but stopped with: {reason}. See `reads`: "
+                "it says which numbers, and of which side, the network gets. Export files with a free batch size."
             ) from None
         if not isinstance(logits, Tensor):
             raise InputError(
                 f"the network must return one tensor of logits, but returned {type(logits).__name__}. Wrap it in a "
                 "module that returns the logits only."
             )
-        return logits[: len(part)].cpu()
+        if logits.layout != torch.strided or logits.is_complex() or logits.dtype == torch.bool or logits.is_meta:
+            raise InputError(
+                f"the network must return dense logits of real numbers, but returned {logits.dtype}, {logits.layout}, "
+                f"on {logits.device}. Wrap it in a module that returns such logits."
+            )
+        if logits.ndim and len(logits) == len(x):
+            logits = logits[: len(part)]
+        if not logits.is_floating_point():
+            logits = logits.long()  # torch finds no largest uint16
+        return logits.cpu()  # of any other shape, which `_checked` refuses
 
     def _checked(self, logits: Tensor, count: int, types: str, severity: int) -> Tensor:
         classes = len(self._images.classes)

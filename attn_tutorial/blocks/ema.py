@@ -41,6 +41,8 @@ class EMA(AttentionBlock):
         super().__init__(channels, **options)
         groups = self.chosen.groups
         width = channels // groups
+        if channels < 2:
+            raise ValueError(f"block 'ema' needs at least 2 channels, but got {channels}. Give more channels.")
         if channels % groups or width < 2:
             raise ValueError(
                 f"`groups` of block 'ema' must divide the number of channels and leave at least 2 in a group, but got "

@@ -10,7 +10,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    PositiveFloat,
+    Field,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -43,6 +43,7 @@ def _with_a_middle(number: int) -> int:
 
 
 OddInt = Annotated[PositiveInt, AfterValidator(_with_a_middle)]
+FinitePositive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class BlockOptions(BaseModel):
@@ -179,7 +180,7 @@ class GlobalContextOptions(BlockOptions):
 class SimAMOptions(BlockOptions):
     """Options of `simam`."""
 
-    lam: PositiveFloat = 1e-4
+    lam: FinitePositive = 1e-4
 
 
 class CoordinateOptions(BlockOptions):
@@ -224,7 +225,7 @@ class SCSAOptions(BlockOptions):
     """Options of `scsa`."""
 
     heads: PositiveInt = 8
-    window: PositiveInt = 7
+    window: Annotated[PositiveInt, Field(le=1024)] = 7
     at_start: AtStart = "half"
 
 
@@ -250,7 +251,14 @@ class LKAOptions(BlockOptions):
 class GRNOptions(BlockOptions):
     """Options of `grn`."""
 
-    eps: PositiveFloat = 1e-6
+    eps: FinitePositive = 1e-6
+
+    @field_validator("eps")
+    @classmethod
+    def _float32_can_hold_it(cls, eps: float) -> float:
+        if eps < 1e-30:
+            raise ValueError("must be at least 1e-30, so that float32 can add it")
+        return eps
 
 
 class TripletOptions(BlockOptions):

@@ -25,6 +25,8 @@ class SCSA(AttentionBlock):
     At the image's border a window averages the places that exist. The authors' code drops these places, and fails where
     a side is shorter than w. Both give the same where w divides the sides, as in their networks.
 
+    A network that was exported with one side of at most w places and another one of more refuses other sizes.
+
     Parameters: 6C + C (F with bias), 4C (norms of the strips), 2C (norm) and 3C (q, k, v), 16C together. Raises
     `ValueError` unless 4 and the number of heads divide C.
 
@@ -46,9 +48,10 @@ class SCSA(AttentionBlock):
         super().__init__(channels, **options)
         for what, parts in (("four kinds of strips", len(KERNELS)), (f"{self.chosen.heads} heads", self.chosen.heads)):
             if channels % parts:
+                others = " or of heads" if "heads" in what else ""
                 raise ValueError(
                     f"block 'scsa' splits its channels between {what}, so their number must be a multiple of {parts}, "
-                    f"but got {channels}. Give another number of channels or of heads."
+                    f"but got {channels}. Give another number of channels{others}."
                 )
         part = channels // len(KERNELS)
         self.strips = nn.ModuleList(nn.Conv1d(part, part, k, padding=k // 2, groups=part) for k in KERNELS)

@@ -81,6 +81,7 @@ def benchmark(
     image, as a file that others can check.
     """
     from attn_tutorial.benchmark import benchmark as test
+    from attn_tutorial.benchmark.claim import check_claim
     from attn_tutorial.engine.images import prepare_images
 
     about: dict[str, Any] = {
@@ -88,12 +89,12 @@ def benchmark(
         "trained_on": [part.strip() for part in trained_on.split(",") if part.strip()],
         "severities": _whole(severities, "--severities"),
         "pretraining": pretraining,
-        "by": by,
-        "link": link,
         "replace": replace,
     }
     if name is not None and count is not None:
         raise click.UsageError("--claim must be about all test images: leave --images out.")
+    if name is not None:
+        check_claim(len(files), name, claims, **about)  # now, because a test takes long
     prepared, source = prepare_images(images, root)
     result = test(
         list(files),
@@ -108,7 +109,7 @@ def benchmark(
     )
     click.echo(str(result))
     if name is not None:
-        path = result.claim(name, claims, **about)
+        path = result.claim(name, claims, by=by, link=link, **about)
         click.echo(f"the claim is in {path}; attn-tutorial claims checks it")
 
 

@@ -8,6 +8,11 @@ from attn_tutorial.blocks import BLOCK_NAMES, AttentionBlock, build_block, check
 from attn_tutorial.errors import InputError
 
 
+@pytest.mark.parametrize("options", [{"extent": 4}, {"extent": 8, "gather": "conv"}], ids=str)
+def test_a_block_whose_summaries_are_few_passes(options):
+    assert len(check_attention_block(build_block("gather_excite", 32, **options))) == 11
+
+
 @pytest.mark.parametrize("name", BLOCK_NAMES)
 def test_the_packages_blocks_pass(name):
     held = check_attention_block(build_block(name, 32))
