@@ -45,7 +45,7 @@ html-strict: setup  ## Build the book afresh; any warning is an error
 study: setup  ## Run the ablation STUDY at PRESET by papermill; trains what is missing
 	@mkdir -p $(OUT)
 	$(BIN)/papermill notebooks/ablation.ipynb $(OUT)/$(STUDY)-$(PRESET).ipynb \
-		-p study $(STUDY) -p preset $(PRESET) --log-output --no-progress-bar
+		-p study "$(STUDY)" -p preset "$(PRESET)" --log-output --no-progress-bar
 
 data: setup  ## Download CIFAR-10 into data/raw (170 MB)
 	$(BIN)/attn-tutorial data fetch
@@ -70,7 +70,7 @@ bench: setup  ## Measure speeds, as ratios in one run
 
 # Without setup: a machine with a GPU often has no network, but has a torch of its own.
 gpu:  ## On a machine with a GPU: checks, times of a step, then STUDY at PRESET; PYTHON=<python with torch>
-	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --study $(STUDY) --preset $(PRESET)
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu.py --study "$(STUDY)" --preset "$(PRESET)"
 
 clean:  ## Remove .venv and everything built; records in data/runs and downloads in data/raw stay
 	rm -rf .venv _build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis *.egg-info
