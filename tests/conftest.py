@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_tutorial.datasets.images import ImageSet
@@ -50,6 +51,23 @@ def lent_images(tmp_path):
     for folder in (ours, theirs.parent):
         folder.mkdir(parents=True, exist_ok=True)
     theirs.symlink_to(ours)
+
+
+class _MeanColours(nn.Module):
+    """A small classifier by the mean colours of a canvas, which reads whole numbers."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.last = nn.Linear(3, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x.float().mean((2, 3)))
+
+
+@pytest.fixture(scope="session")
+def mean_colours():
+    return _MeanColours
 
 
 @pytest.fixture

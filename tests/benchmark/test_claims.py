@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import nn
 
 from attn_tutorial.analysis.resampling import image_costs
 from attn_tutorial.benchmark import benchmark, leaderboard, read_claim, read_claims
@@ -18,24 +17,14 @@ from attn_tutorial.datasets import load_images
 from attn_tutorial.errors import InputError
 
 
-class Colours(nn.Module):
-    def __init__(self, seed):
-        super().__init__()
-        torch.manual_seed(seed)
-        self.last = nn.Linear(3, 10)
-
-    def forward(self, x):
-        return self.last(x.float().mean((2, 3)))
-
-
 @pytest.fixture(scope="module")
 def images():
     return load_images("shapes", "test", size=24).take(50)
 
 
 @pytest.fixture(scope="module")
-def result(images):
-    return benchmark([Colours(seed) for seed in range(3)], images, progress=False)
+def result(images, mean_colours):
+    return benchmark([mean_colours(seed) for seed in range(3)], images, progress=False)
 
 
 @pytest.fixture
@@ -158,15 +147,15 @@ def test_a_claim_that_is_not_allowed_writes_nothing(result, tmp_path, name, abou
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_a_quick_look_is_not_a_claim(images, tmp_path):
-    quick = benchmark(Colours(0), images, count=20, progress=False)
+def test_a_quick_look_is_not_a_claim(images, tmp_path, mean_colours):
+    quick = benchmark(mean_colours(0), images, count=20, progress=False)
     with pytest.raises(ClaimError, match="about all 50 test images, but this test used 20"):
         quick.claim("mine", tmp_path)
 
 
-def test_the_leaderboard_keeps_images_and_trainings_apart(result, claimed, images):
+def test_the_leaderboard_keeps_images_and_trainings_apart(result, claimed, images, mean_colours):
     folder = claimed.parent
-    one = benchmark(Colours(9), images, progress=False)
+    one = benchmark(mean_colours(9), images, progress=False)
     one.claim("Another", folder, trained_on=["surround", "noise"], severities=[0, 1, 2], pretraining="ImageNet-1k")
     one.claim("Without clutter", folder)
     shutil.copy(claimed, folder / "official.json")
@@ -186,11 +175,11 @@ def test_the_leaderboard_keeps_images_and_trainings_apart(result, claimed, image
     assert list(again.index).count("Another") == 2, "two claims of one name are two rows"
 
 
-def test_the_commands_test_files_write_a_claim_and_check_it(tmp_path, tiny_cifar):
+def test_the_commands_test_files_write_a_claim_and_check_it(tmp_path, tiny_cifar, mean_colours):
     paths = []
     for seed in (0, 1):
         paths.append(str(tmp_path / f"network{seed}.pt"))
-        torch.jit.trace(Colours(seed).eval(), torch.zeros(2, 3, 48, 48, dtype=torch.uint8)).save(paths[-1])
+        torch.jit.trace(mean_colours(seed).eval(), torch.zeros(2, 3, 48, 48, dtype=torch.uint8)).save(paths[-1])
     run = CliRunner().invoke
     images, claims = ["--data", str(tiny_cifar), "--root", str(tmp_path)], str(tmp_path / "claims")
     quick = run(main, ["benchmark", *paths, *images, "--images", "20"])

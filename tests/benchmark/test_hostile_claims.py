@@ -8,9 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
-from torch import nn
 
 from attn_tutorial.benchmark import benchmark, leaderboard, read_claim, read_claims
 from attn_tutorial.benchmark.claim import ClaimError, accuracies_of
@@ -21,20 +19,10 @@ from attn_tutorial.evaluation.names import NOT_TESTED
 from attn_tutorial.ledger.answers import Answers
 
 
-class Colours(nn.Module):
-    def __init__(self, seed):
-        super().__init__()
-        torch.manual_seed(seed)
-        self.last = nn.Linear(3, 10)
-
-    def forward(self, x):
-        return self.last(x.float().mean((2, 3)))
-
-
 @pytest.fixture(scope="module")
-def result():
+def result(mean_colours):
     images = load_images("shapes", "test", size=24).take(20)
-    return benchmark([Colours(seed) for seed in range(2)], images, progress=False)
+    return benchmark([mean_colours(seed) for seed in range(2)], images, progress=False)
 
 
 def with_answers(path, content, **about):
@@ -58,10 +46,10 @@ def test_nobody_chooses_the_images_of_a_test(result, tmp_path):
         read_claim(path)
 
 
-def test_occlusion_is_tested_on_the_first_images_of_each_class(result, tmp_path, monkeypatch):
+def test_occlusion_is_tested_on_the_first_images_of_each_class(result, tmp_path, monkeypatch, mean_colours):
     monkeypatch.setattr("attn_tutorial.benchmark.testing.SECONDARY_IMAGES", 10)
     monkeypatch.setattr("attn_tutorial.benchmark.claim.SECONDARY_IMAGES", 10)
-    few = benchmark(Colours(0), load_images("shapes", "test", size=24).take(20), progress=False)
+    few = benchmark(mean_colours(0), load_images("shapes", "test", size=24).take(20), progress=False)
     read_claim(few.claim("few", tmp_path))
     with pytest.raises(ClaimError, match="each of the 10 images that the benchmark tests in fragments at severity 1"):
         read_claim(result.claim("all", tmp_path))
@@ -175,9 +163,11 @@ def test_of_two_who_write_at_once_one_is_told(result, tmp_path):
     read_claim(tmp_path / "mine.json")
 
 
-def test_a_claim_that_was_killed_while_it_was_replaced_is_named(result, tmp_path, monkeypatch):
+def test_a_claim_that_was_killed_while_it_was_replaced_is_named(result, tmp_path, monkeypatch, mean_colours):
     path = result.claim("mine", tmp_path)
-    other = benchmark([Colours(8), Colours(9)], load_images("shapes", "test", size=24).take(20), progress=False)
+    other = benchmark(
+        [mean_colours(8), mean_colours(9)], load_images("shapes", "test", size=24).take(20), progress=False
+    )
     other.answers[0].predicted["test", "mosaic", 3][:] = 3
 
     def killed(file, content):

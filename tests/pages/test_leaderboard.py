@@ -4,23 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
-from torch import nn
 
 from attn_tutorial.benchmark import benchmark
 from attn_tutorial.pages import leaderboard, show_leaderboard
 
 TRAINED = {"trained_on": ["surround", "noise"], "severities": [0, 1, 2]}
-
-
-class Colours(nn.Module):
-    def __init__(self, seed):
-        super().__init__()
-        torch.manual_seed(seed)
-        self.last = nn.Linear(3, 10)
-
-    def forward(self, x):
-        return self.last(x.float().mean((2, 3)))
 
 
 @pytest.fixture
@@ -33,10 +21,10 @@ def said(monkeypatch):
 
 
 @pytest.fixture
-def claim(test_images, tmp_path):
+def claim(test_images, tmp_path, mean_colours):
     def claim(name, seeds=1, fingerprint="a" * 64, **about):
         images = replace(test_images, fingerprint=fingerprint)
-        result = benchmark([Colours(seed) for seed in range(seeds)], images, progress=False)
+        result = benchmark([mean_colours(seed) for seed in range(seeds)], images, progress=False)
         return result.claim(name, tmp_path, **about)
 
     return claim
